@@ -1,0 +1,1 @@
+"""Composition: configuration, pipeline, runtime and command line. The only area that imports the others."""

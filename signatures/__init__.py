@@ -1,0 +1,1 @@
+"""Rule sets and intelligence: where they come from, which are selected, whether they are valid."""

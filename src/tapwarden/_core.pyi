@@ -1,0 +1,98 @@
+"""The native core. Batches of events come out; packets never do. Methods that work long release the interpreter lock."""
+
+from collections.abc import Sequence
+from typing import final
+
+__version__: str
+HYPERSCAN: bool
+
+@final
+class RuleSet:
+    """An immutable set of compiled rules, shared between engines.
+
+    ``config`` is the engine configuration as JSON text (see docs/engine-config.md; its schema is
+    native/core/src/config.rs). ``files`` are paths of rule files; data files (datasets, reputation lists,
+    classification, reference, threshold) are named in the configuration or the rules, relative to ``base_dir``.
+    Raises OSError when a rule file cannot be read, ValueError when the configuration is not valid.
+    """
+
+    def __new__(cls, config: str, files: Sequence[str], base_dir: str = ".") -> RuleSet: ...
+    @property
+    def loaded(self) -> int: ...
+    @property
+    def errors(self) -> list[tuple[str, int, int, int | None, str, str, str]]:
+        """(file, line, column, sid, keyword, reason, hint), lines and columns 1-based."""
+    @property
+    def warnings(self) -> list[tuple[str, int, int, int | None, str, str, str]]: ...
+
+@final
+class IndicatorSet:
+    """An immutable set of indicators. ``items`` are (type, value, source, info); types as in model.indicator."""
+
+    def __new__(cls, items: Sequence[tuple[str, str, str, str]]) -> IndicatorSet: ...
+    def __len__(self) -> int: ...
+
+@final
+class Batch:
+    """Event records, complete JSON texts, in order."""
+
+    def __len__(self) -> int: ...
+    @property
+    def raw(self) -> bytes:
+        """All records, each ended by a newline: what eve.json holds."""
+    def lines(self) -> list[bytes]: ...
+
+@final
+class CaptureFile:
+    """A capture file: pcap (either endianness, micro- or nanoseconds) or pcapng, plain, gzip or zstd.
+
+    Raises OSError when it cannot be opened, ValueError when it is no capture or its link type is not known.
+    """
+
+    def __new__(cls, path: str) -> CaptureFile: ...
+    @property
+    def size_octets(self) -> int: ...
+    @property
+    def position_octets(self) -> int: ...
+    @property
+    def problem(self) -> str:
+        """Why reading stopped early ("" when it did not): truncated or corrupt at which octet."""
+
+@final
+class AfPacket:
+    """A live AF_PACKET TPACKET_V3 ring. Raises OSError (PermissionError without CAP_NET_RAW, ENODEV, ...)."""
+
+    def __new__(
+        cls,
+        interface: str,
+        *,
+        block_size: int = 1048576,
+        blocks: int = 64,
+        fanout_group: int = 0,
+        promiscuous: bool = True,
+        bpf: str = "",
+    ) -> AfPacket: ...
+    @property
+    def kernel_packets(self) -> int: ...
+    @property
+    def kernel_drops(self) -> int: ...
+    def close(self) -> None: ...
+
+@final
+class Engine:
+    """Single-threaded: decode, defragment, track flows, reassemble, parse, match. Deterministic for the same input."""
+
+    def __new__(cls, config: str, rules: RuleSet | None = None, indicators: IndicatorSet | None = None) -> Engine: ...
+    def read(self, source: CaptureFile, max_packets: int = 10000) -> Batch | None:
+        """Process the next packets of a file; None at its end (then call ``drain``)."""
+    def poll(self, source: AfPacket, timeout_ms: int) -> Batch:
+        """Process what a ring has, waiting at most ``timeout_ms`` for the first packet. Raises OSError (interface gone)."""
+    def feed(self, frames: Sequence[tuple[int, bytes]], linktype: int = 1) -> Batch:
+        """Process raw frames, each (nanoseconds since 1970, octets)."""
+    def tick(self, now_ns: int) -> Batch:
+        """Let time pass without packets: expire flows, write what is due."""
+    def drain(self) -> Batch:
+        """End of input: finish all flows. The engine is empty afterwards."""
+    def swap_rules(self, rules: RuleSet) -> None: ...
+    def counters(self) -> dict[str, int]:
+        """Dotted names as in EVE stats (decoder.pkts, decoder.bytes, flow.tcp, detect.alert, tcp.reassembly_gap, ...)."""

@@ -1,0 +1,143 @@
+"""Decisions, the actions that carry them out, orders from the coordinating centre, and the audit trail."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Measure(StrEnum):
+    """What is done to a target."""
+
+    BLOCK = "block"
+    SINKHOLE = "sinkhole"
+    RESET = "reset"
+    RATE_LIMIT = "rate_limit"
+    NOTIFY = "notify"
+
+
+class TargetType(StrEnum):
+    """What a target names."""
+
+    ADDRESS = "address"
+    NETWORK = "network"
+    DOMAIN = "domain"
+    URL = "url"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a measure is applied to: ``value`` in canonical text form (compressed IPv6, lower-case name)."""
+
+    type: TargetType
+    value: str
+
+
+class AuthorityKind(StrEnum):
+    """On whose word something is done."""
+
+    STANDING_POLICY = "standing_policy"
+    PERSON = "person"
+    ORDER = "order"
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Who may decide this, and why. ``name`` is the policy, the person or the order; never empty."""
+
+    kind: AuthorityKind
+    name: str
+    legal_basis: str
+    granted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided on an incident. It cannot exist without authority, scope, reason and expiry (ValueError)."""
+
+    id: str
+    incident_id: str
+    measure: Measure
+    targets: tuple[Target, ...]
+    scope: str
+    reason: str
+    authority: Authority
+    decided_at: datetime
+    expires_at: datetime
+
+    def __post_init__(self) -> None:
+        required = {
+            "incident_id": self.incident_id,
+            "targets": self.targets,
+            "scope": self.scope,
+            "reason": self.reason,
+            "authority.name": self.authority.name,
+            "authority.legal_basis": self.authority.legal_basis,
+        }
+        missing = [name for name, value in required.items() if not value]
+        if missing:
+            raise ValueError(f"a decision needs {', '.join(missing)}")
+        if self.expires_at <= self.decided_at:
+            raise ValueError("a decision has to expire after it was made")
+
+
+class ActionState(StrEnum):
+    """The life of an action."""
+
+    PROPOSED = "proposed"
+    SIMULATED = "simulated"
+    APPROVED = "approved"
+    APPLIED = "applied"
+    VERIFIED = "verified"
+    EXPIRED = "expired"
+    ROLLED_BACK = "rolled_back"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+LIVE_STATES = frozenset({ActionState.APPROVED, ActionState.APPLIED, ActionState.VERIFIED})
+"""States in which the ledger says the action should be in effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A decision carried out at one mitigator on one target; undone by withdrawing it. ``detail`` says what happened."""
+
+    id: str
+    decision_id: str
+    incident_id: str
+    measure: Measure
+    target: Target
+    mitigator: str
+    state: ActionState
+    created_at: datetime
+    expires_at: datetime
+    dry_run: bool
+    reason: str = ""
+    detail: str = ""
+    applied_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """One thing a mitigator has in effect right now, as read back from the kernel or the resolver."""
+
+    target: Target
+    measure: Measure
+    expires_in_s: float | None = None
+    packets: int | None = None
+    octets: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One line of the tamper-evident trail. ``hash`` covers all else and ``previous`` (SHA-256 hex)."""
+
+    seq: int
+    at: datetime
+    actor: str
+    verb: str
+    subject: str
+    detail: str
+    previous: str
+    hash: str

@@ -1,0 +1,115 @@
+"""Events: EVE records, as the engine or Suricata wrote them, and questions about stored ones."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """One observation.
+
+    ``raw`` is the JSON text (UTF-8, one line, no newline), ``origin`` says where it came from in a way that is the same
+    when the same input is read again (file identity and position, or engine run and sequence): both make the ``id``,
+    so that storing the same event twice stores it once.
+    """
+
+    raw: bytes
+    origin: str = ""
+
+    @cached_property
+    def eve(self) -> Mapping[str, Any]:
+        """The parsed record. Attacker-chosen text: never trust it in a page, a shell or a path."""
+        record: Mapping[str, Any] = json.loads(self.raw)
+        return record
+
+    @cached_property
+    def id(self) -> str:
+        """32 hex digits: 12 of the milliseconds since 1970 (so ids sort by time), 20 of BLAKE2b(origin, raw)."""
+        digest = hashlib.blake2b(self.origin.encode() + b"\0" + self.raw, digest_size=10).hexdigest()
+        return f"{max(0, int(self.timestamp.timestamp() * 1000)):012x}{digest}"
+
+    @cached_property
+    def timestamp(self) -> datetime:
+        """When it was observed, UTC. A record without a readable timestamp counts as 1970."""
+        try:
+            parsed = datetime.fromisoformat(str(self.eve["timestamp"]))
+        except (KeyError, ValueError):
+            return datetime(1970, 1, 1, tzinfo=UTC)
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+    @property
+    def kind(self) -> str:
+        """EVE ``event_type``: alert, dns, http, tls, flow, fileinfo, anomaly, stats, ..."""
+        return str(self.eve.get("event_type", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which stored events. Empty fields do not restrict; all given ones must hold."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    kinds: tuple[str, ...] = ()
+    address: str = ""
+    """An address or CIDR network; matches source or destination."""
+    src_ip: str = ""
+    dest_ip: str = ""
+    port: int | None = None
+    sid: int | None = None
+    signature: str = ""
+    """Part of the signature's text, case-insensitive."""
+    domain: str = ""
+    """A domain name; matches it and every name below it (DNS question, TLS SNI, HTTP host)."""
+    url: str = ""
+    file_hash: str = ""
+    ja: str = ""
+    """JA3, JA3S or JA4 of a TLS or QUIC session."""
+    community_id: str = ""
+    flow_id: int | None = None
+    sensor: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A page of events, newest first; ``cursor`` asks for the next one ("" at the end) and stays valid as events arrive."""
+
+    events: tuple[Event, ...]
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One bar of a histogram."""
+
+    start: datetime
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopEntry:
+    """One line of a top-N list."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """What an event store holds and how it fares; sizes in octets."""
+
+    backend: str
+    events: int
+    size_octets: int
+    partitions: tuple[str, ...] = ()
+    oldest: datetime | None = None
+    newest: datetime | None = None
+    rejected: int = 0
+    writable: bool = True
+    problem: str = ""
+    counters: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,205 @@
+"""What the areas need from each other, as Protocols. Composition (tapwarden.agent.runtime) fills them in."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+from tapwarden.model.decision import Action, ActionState, AuditRecord, Decision, Installed, Measure, Target, TargetType
+from tapwarden.model.event import Bucket, Event, EventPage, EventQuery, StoreStatus, TopEntry
+from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, Verdict
+from tapwarden.model.report import Receipt, Report, ReportState
+from tapwarden.model.user import User
+
+
+class Clock(Protocol):
+    """Where the time comes from; an argument everywhere, so that tests choose it."""
+
+    def now(self) -> datetime:
+        """The current time, UTC, timezone-aware."""
+        ...
+
+
+class Collector(Protocol):
+    """A source of events: an engine on a capture, or a followed eve.json."""
+
+    name: str
+
+    def batches(self) -> Iterator[Sequence[Event]]:
+        """Events in batches, in order; blocks while there is nothing; ends when the source ends or after ``stop``.
+
+        An empty batch is a heartbeat (at least one a second). Raises SourceError.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Make ``batches`` end soon; callable from another thread."""
+        ...
+
+    def counters(self) -> Mapping[str, int]:
+        """Packets, octets, drops by cause, truncations, ...: everything it saw or could not see."""
+        ...
+
+
+class EventStore(Protocol):
+    """Append-only, large, searched. Methods raise StoreError."""
+
+    def append(self, events: Sequence[Event]) -> int:
+        """Store what is not stored yet (by id), all or nothing; returns how many were new."""
+        ...
+
+    def get(self, event_id: str) -> Event | None: ...
+
+    def search(self, query: EventQuery, *, limit: int = 100, cursor: str = "") -> EventPage:
+        """Newest first."""
+        ...
+
+    def count(self, query: EventQuery) -> int: ...
+
+    def histogram(self, query: EventQuery, *, interval_s: int) -> Sequence[Bucket]: ...
+
+    def top(self, query: EventQuery, field: str, *, limit: int = 10) -> Sequence[TopEntry]:
+        """``field`` is one of: src_ip, dest_ip, dest_port, sid, signature, domain, event_type, app_proto, sensor."""
+        ...
+
+    def status(self) -> StoreStatus: ...
+
+    def close(self) -> None: ...
+
+
+class CaseStore(Protocol):
+    """Small, transactional, never lost. Every method is one transaction unless inside ``transaction()``.
+
+    ``put_*`` inserts or replaces by id. Lists are newest first. Methods raise StoreError.
+    """
+
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+    # the inbox
+    def merge_groups(self, groups: Sequence[AlertGroup]) -> Sequence[AlertGroup]:
+        """Add to the groups' counts (key: gid, sid, src_ip, dest_ip); an archived group with new alerts opens again
+        unless its verdict is false_positive. Returns the groups as they now are."""
+        ...
+
+    def group(self, group_id: str) -> AlertGroup | None: ...
+
+    def groups(
+        self,
+        *,
+        state: GroupState | None = None,
+        text: str = "",
+        min_count: int = 0,
+        limit: int = 100,
+        offset: int = 0,
+        order: str = "priority",
+    ) -> Sequence[AlertGroup]:
+        """``order``: priority (severity, then count), last_seen, count."""
+        ...
+
+    def count_groups(self, *, state: GroupState | None = None) -> int: ...
+
+    def set_groups(
+        self,
+        group_ids: Sequence[str],
+        *,
+        state: GroupState | None = None,
+        verdict: Verdict | None = None,
+        incident_id: str | None = None,
+        by: str,
+        at: datetime,
+    ) -> int:
+        """Change triage of several groups, audited; returns how many exist."""
+        ...
+
+    # incidents, decisions, actions, reports
+    def put_incident(self, incident: Incident) -> None: ...
+    def incident(self, incident_id: str) -> Incident | None: ...
+    def incidents(self, *, state: IncidentState | None = None, open_only: bool = False, limit: int = 100) -> Sequence[Incident]: ...
+    def put_decision(self, decision: Decision) -> None: ...
+    def decision(self, decision_id: str) -> Decision | None: ...
+    def decisions(self, *, incident_id: str = "", limit: int = 100) -> Sequence[Decision]: ...
+    def put_action(self, action: Action) -> None: ...
+    def action(self, action_id: str) -> Action | None: ...
+    def actions(
+        self, *, states: Sequence[ActionState] = (), incident_id: str = "", decision_id: str = "", limit: int = 1000
+    ) -> Sequence[Action]: ...
+    def put_report(self, report: Report) -> None: ...
+    def report(self, report_id: str) -> Report | None: ...
+    def reports(self, *, state: ReportState | None = None, incident_id: str = "", limit: int = 100) -> Sequence[Report]: ...
+
+    # people and the trail
+    def put_user(self, user: User) -> None: ...
+    def user(self, name: str) -> User | None: ...
+    def users(self) -> Sequence[User]: ...
+    def audit(self, *, actor: str, verb: str, subject: str, detail: str = "", at: datetime) -> AuditRecord:
+        """Append to the hash chain."""
+        ...
+
+    def audit_records(self, *, subject: str = "", limit: int = 100) -> Sequence[AuditRecord]: ...
+    def verify_audit(self) -> int | None:
+        """The sequence number of the first record that does not fit the chain; None when all fit."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Mitigator(Protocol):
+    """Puts measures into effect at one place: the kernel's packet filter, a resolver, ... Methods raise MitigationError."""
+
+    name: str
+    measures: frozenset[Measure]
+    target_types: frozenset[TargetType]
+
+    def apply(self, actions: Sequence[Action], now: datetime) -> None:
+        """Put all of them into effect, atomically where the mechanism can; applying again renews the expiry."""
+        ...
+
+    def withdraw(self, actions: Sequence[Action]) -> None:
+        """End their effect; what is not there is not an error."""
+        ...
+
+    def list(self) -> Sequence[Installed]:
+        """What is in effect right now, read back from where it works."""
+        ...
+
+    def clear(self) -> None:
+        """Remove everything this mitigator ever installed."""
+        ...
+
+
+class Formatter(Protocol):
+    """Writes a report in one format."""
+
+    name: str
+    media_type: str
+
+    def format(self, report: Report, incident: Incident) -> bytes: ...
+
+
+class Channel(Protocol):
+    """Carries reports to a coordinating centre. ``send`` raises ChannelError."""
+
+    name: str
+
+    def send(self, report: Report, payload: bytes, media_type: str) -> Receipt:
+        """Deliver and return the acknowledgement. Sending the same report id again must be harmless."""
+        ...
+
+
+class Actions(Protocol):
+    """What the dashboard and the command line may ask of the mitigation side (filled in by tapwarden.agent)."""
+
+    def decide(self, decision: Decision) -> Sequence[Action]:
+        """Plan, guard, record and (when enforcing) apply. Raises RefusedError when nothing may be done."""
+        ...
+
+    def simulate(self, targets: Sequence[Target], *, since: datetime) -> Mapping[str, Any]: ...
+
+    def rollback(self, action_ids: Sequence[str], *, by: str, reason: str) -> Sequence[Action]: ...
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """Anything composition has to close at the end."""
+
+    def close(self) -> None: ...
