@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from tapwarden.model.decision import Action, ActionState, AuditRecord, Decision, Installed, Measure, Target, TargetType
 from tapwarden.model.event import Bucket, Event, EventPage, EventQuery, StoreStatus, TopEntry
-from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, Verdict
+from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, ThreatClass, Verdict
 from tapwarden.model.report import Receipt, Report, ReportState
 from tapwarden.model.user import User
 
@@ -186,16 +186,62 @@ class Channel(Protocol):
         ...
 
 
-class Actions(Protocol):
-    """What the dashboard and the command line may ask of the mitigation side (filled in by tapwarden.agent)."""
+class Desk(Protocol):
+    """What people at the dashboard and the command line do with cases; tapwarden.agent fills it in.
 
-    def decide(self, decision: Decision) -> Sequence[Action]:
-        """Plan, guard, record and (when enforcing) apply. Raises RefusedError when nothing may be done."""
+    Every call is recorded in the audit trail under ``by``. Raises RefusedError where policy says no, KeyError for an id
+    that does not exist, StoreError.
+    """
+
+    def triage(
+        self, group_ids: Sequence[str], *, state: GroupState | None = None, verdict: Verdict | None = None, by: str
+    ) -> int: ...
+
+    def open_incident(
+        self,
+        group_ids: Sequence[str],
+        *,
+        title: str,
+        threat_class: ThreatClass,
+        severity: int,
+        by: str,
+        summary: str = "",
+        drill: bool = False,
+    ) -> Incident:
+        """Opens it, starts its clock at the first detection, drafts its early report."""
         ...
 
-    def simulate(self, targets: Sequence[Target], *, since: datetime) -> Mapping[str, Any]: ...
+    def close_incident(self, incident_id: str, *, by: str, reason: str) -> Incident: ...
+
+    def decide(
+        self,
+        incident_id: str,
+        *,
+        measure: Measure,
+        targets: Sequence[Target],
+        scope: str,
+        reason: str,
+        legal_basis: str,
+        duration_s: int,
+        by: str,
+    ) -> Sequence[Action]:
+        """Decide under the person's authority: plan, guard, record and (when enforcing) apply.
+
+        The returned actions say what happened to each target: applied, refused (with the guard's entry), failed.
+        """
+        ...
+
+    def simulate(self, targets: Sequence[Target], *, since: datetime) -> Mapping[str, Any]:
+        """What would have been hit: {"flows": int, "hosts": int, "protected": [entry, ...], "since": ISO time}."""
+        ...
 
     def rollback(self, action_ids: Sequence[str], *, by: str, reason: str) -> Sequence[Action]: ...
+
+    def edit_report(self, report_id: str, body: Mapping[str, Any], *, by: str) -> Report: ...
+
+    def sign_off(self, report_id: str, *, by: str) -> Report:
+        """Release a draft for sending."""
+        ...
 
 
 @runtime_checkable
