@@ -1,0 +1,34 @@
+"""The command line: one module a command, imported when the command is asked for, one line each in ``COMMANDS``.
+
+Exit codes: 0 ok, 1 failed or invalid, 2 usage, 3 partial, 4 refused by policy. Others script against this: it changes
+only with a line in the change log.
+"""
+
+from tapwarden.agent.cli.group import Command, Entry, lazy_group
+
+COMMANDS = (
+    Entry(
+        "run", "tapwarden.agent.cli.run:run", "Watch an interface or replay a capture: sensor, decisions and dashboard."
+    ),
+    Entry("read", "tapwarden.agent.cli.read:read", "Analyse capture files offline and write eve.json."),
+    Entry("check", "tapwarden.agent.cli.check:check", "Check configuration, rules and indicators (also -T)."),
+    Entry(
+        "doctor",
+        "tapwarden.agent.cli.doctor:doctor",
+        "Say what keeps this host from seeing, storing, acting, reporting.",
+    ),
+    Entry("alerts", "tapwarden.agent.cli.alerts:alerts", "The inbox: list, show, archive or escalate alert groups."),
+    Entry("incidents", "tapwarden.agent.cli.incidents:incidents", "List, show, open and close incidents."),
+    Entry("actions", "tapwarden.agent.cli.actions:actions", "List, decide and roll back blocks and other measures."),
+    Entry("report", "tapwarden.agent.cli.report:report", "List, show, sign off and send reports."),
+    Entry(
+        "coordinator",
+        "tapwarden.agent.cli.coordinator:coordinator",
+        "A reference coordinating centre, for tests and drills.",
+    ),
+)
+"""Every command: name, ``module:attribute``, the line shown in ``tapwarden --help``."""
+
+cli = lazy_group(COMMANDS)
+
+__all__ = ["COMMANDS", "Command", "Entry", "cli"]
