@@ -1,0 +1,201 @@
+//! What it means: application protocols, found by looking, parsed incrementally into transactions.
+//!
+//! To add a protocol: one file with a `pub static PROTOCOL: Protocol` and its [`Parser`], and one line in [`PROTOCOLS`].
+//!
+//! A parser is handed contiguous octets of one direction and says how many it used; what it did not use comes again with
+//! more behind it. It makes transactions; rules ask these for buffers and values by the names the protocol declares.
+
+pub mod layer;
+pub mod transaction;
+
+pub use layer::AppLayer;
+pub use transaction::{Buffer, DetectState, Files, Transaction, TxMeta, TxQueue};
+
+use crate::config::AppProtocol;
+use crate::packet::Direction;
+use crate::time::Timestamp;
+
+/// What a look at the first octets says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// It is this protocol; the octets were sent in the direction they were shown as.
+    Certain,
+    /// It is this protocol, but the flow is the wrong way round: what was shown as to-server comes from the server.
+    Reversed,
+    /// More octets are needed.
+    Unsure,
+    /// It is not.
+    No,
+}
+
+/// Looks at the first octets of a direction.
+pub type ProbeFn = fn(octets: &[u8], direction: Direction, carrier: Carrier) -> Probe;
+
+/// Over what a protocol runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// TCP.
+    Tcp,
+    /// UDP, a datagram at a time.
+    Udp,
+}
+
+/// A place in a transaction that rules can look at: sticky buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct BufferSpec {
+    /// Suricata's name: `"http.uri"`. Several protocols may offer the same name.
+    pub name: &'static str,
+    /// The directions it is inspected in.
+    pub directions: &'static [Direction],
+    /// Least progress of the transaction in that direction at which it is complete enough to look at.
+    pub progress: u8,
+    /// There may be several: index 0, 1, ... are asked for until there is none.
+    pub multi: bool,
+    /// Grows: inspected in windows as it comes, what was inspected is not inspected again.
+    pub streaming: bool,
+}
+
+/// A number or flag of a transaction that rules can compare: `"dns.opcode"`, `"tls.version"`.
+#[derive(Clone, Copy, Debug)]
+pub struct ValueSpec {
+    /// Suricata's keyword.
+    pub name: &'static str,
+    /// The directions it is inspected in.
+    pub directions: &'static [Direction],
+    /// Least progress.
+    pub progress: u8,
+}
+
+/// A protocol: what it is called, how it is found, how it is parsed, what rules can look at.
+#[derive(Debug)]
+pub struct Protocol {
+    /// Name in rules and in EVE's `app_proto`: `"http"`.
+    pub name: &'static str,
+    /// Other names rules use for it.
+    pub aliases: &'static [&'static str],
+    /// What it runs over.
+    pub carriers: &'static [Carrier],
+    /// Ports on which `probe` is asked when patterns say nothing; the configuration may replace them.
+    pub ports: &'static [u16],
+    /// Patterns that are tried on every port: (carrier, direction, octets, case-insensitive, offset, depth).
+    /// A hit is confirmed by `probe` unless `probe` is `None`.
+    pub patterns: &'static [Pattern],
+    /// Looks at the first octets of a direction. Must not panic on any input.
+    pub probe: Option<ProbeFn>,
+    /// Octets of one direction after which probing gives up.
+    pub probe_depth: usize,
+    /// A fresh parser for a flow.
+    pub start: fn(options: &AppProtocol) -> Box<dyn Parser>,
+    /// Buffers of its transactions; the index in this list is the slot asked for.
+    pub buffers: &'static [BufferSpec],
+    /// Values of its transactions; the index in this list is the slot asked for.
+    pub values: &'static [ValueSpec],
+    /// Names of its app-layer events, as in `app-layer-event:http.NAME`.
+    pub events: &'static [&'static str],
+}
+
+/// A pattern that betrays a protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Pattern {
+    /// Over what.
+    pub carrier: Carrier,
+    /// Sent in which direction.
+    pub direction: Direction,
+    /// What it looks like.
+    pub octets: &'static [u8],
+    /// Case does not matter.
+    pub nocase: bool,
+    /// Earliest start.
+    pub offset: u16,
+    /// Latest end.
+    pub depth: u16,
+}
+
+/// Octets handed to a parser.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// Contiguous octets, from the first one not used yet.
+    pub data: &'a [u8],
+    /// Octets lost before `data` (never seen, given up on). `data` is what follows, may be empty.
+    pub gap: u64,
+    /// Nothing follows in this direction.
+    pub eof: bool,
+    /// Time of the packet that completed this.
+    pub now: Timestamp,
+    /// Number of that packet.
+    pub packet: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// This many octets of `data` were used; the rest is shown again when more came.
+    Used(usize),
+    /// It is not what it claims to be: parsing of this flow ends.
+    Failed,
+    /// The rest is not of interest (encrypted): both directions are let go.
+    Finished,
+}
+
+/// What a parser may ask of the engine besides.
+#[derive(Debug, Default)]
+pub struct Requests {
+    /// Inspect the raw stream of these directions now.
+    pub trigger_raw: [bool; 2],
+    /// From here on the flow speaks another protocol (STARTTLS, CONNECT, Upgrade): by name, or "" to look again.
+    pub change_protocol: Option<&'static str>,
+    /// A flow that will come (FTP data, ...).
+    pub expect: Option<Expectation>,
+}
+
+/// A flow another flow announced.
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    /// Protocol it will speak.
+    pub protocol: &'static str,
+    /// Server port; 0 is any.
+    pub dport: u16,
+    /// Whether the announcing flow's client will be the server.
+    pub reversed: bool,
+    /// What the announcing parser wants the new one to know (a file name, a command).
+    pub note: Vec<u8>,
+}
+
+/// An incremental parser of one flow, both directions.
+pub trait Parser: Send {
+    /// Take octets of one direction.
+    ///
+    /// Must give the same transactions wherever the stream is cut, and must not panic on any octets.
+    fn parse(&mut self, direction: Direction, input: &Input<'_>, requests: &mut Requests) -> Parsed;
+
+    /// The transactions, oldest first.
+    fn transactions(&self) -> &dyn Transactions;
+
+    /// The transactions, to change their engine-side state.
+    fn transactions_mut(&mut self) -> &mut dyn Transactions;
+
+    /// Whether transaction `index` belongs to both directions' detection or one packet only (DNS over UDP: one-way).
+    fn unidirectional(&self) -> bool {
+        false
+    }
+
+    /// What was announced for this flow by another (see [`Expectation`]).
+    fn announced(&mut self, _note: &[u8]) {}
+}
+
+/// A bounded queue of transactions with ever-growing ids.
+pub trait Transactions {
+    /// Id of the oldest one held.
+    fn first(&self) -> u64;
+    /// Id after the newest one.
+    fn end(&self) -> u64;
+    /// One of them; `None` when it is gone or not there yet.
+    fn get(&self, id: u64) -> Option<&dyn Transaction>;
+    /// The same, to change it.
+    fn get_mut(&mut self, id: u64) -> Option<&mut dyn Transaction>;
+    /// Let one go (the engine is done with it).
+    fn release(&mut self, id: u64);
+}
+
+/// All protocols, in the order they are tried. One line each.
+pub static PROTOCOLS: &[&Protocol] = &[];

@@ -1,0 +1,202 @@
+//! A transaction: a request with its response, or whatever a protocol's unit is.
+
+use std::collections::VecDeque;
+
+use smallvec::SmallVec;
+
+use super::Transactions;
+use crate::event::json::Json;
+use crate::packet::Direction;
+
+/// What rules look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffer<'a> {
+    /// The octets there are.
+    pub data: &'a [u8],
+    /// Offset of `data[0]` in the whole buffer (streaming buffers let go of what was inspected).
+    pub offset: u64,
+    /// Nothing will be added.
+    pub complete: bool,
+}
+
+impl<'a> Buffer<'a> {
+    /// A buffer that is all there.
+    pub fn whole(data: &'a [u8]) -> Buffer<'a> {
+        Buffer {
+            data,
+            offset: 0,
+            complete: true,
+        }
+    }
+}
+
+/// What the rule layer remembers of a transaction in one direction.
+#[derive(Debug, Default)]
+pub struct DetectState {
+    /// Detection on this direction is over.
+    pub done: bool,
+    /// Bits of prefilter buffers already scanned completely.
+    pub scanned: u64,
+    /// Rules part-way through: (rule index, bits of the buffer groups already matched).
+    pub partial: Vec<(u32, u32)>,
+    /// Rules that matched already.
+    pub matched: SmallVec<[u32; 4]>,
+}
+
+/// What the engine keeps with each transaction.
+#[derive(Debug, Default)]
+pub struct TxMeta {
+    /// Detection state by direction.
+    pub detect: [DetectState; 2],
+    /// Bits of records written (one per logger of the protocol).
+    pub logged: u32,
+    /// App-layer events raised, by name, in order (bounded).
+    pub events: SmallVec<[&'static str; 2]>,
+    /// How many of `events` were written as anomaly records.
+    pub events_logged: usize,
+}
+
+/// At most this many events are kept on a transaction.
+const MAX_EVENTS: usize = 32;
+
+impl TxMeta {
+    /// Raise an app-layer event once.
+    pub fn raise(&mut self, event: &'static str) {
+        if self.events.len() < MAX_EVENTS && !self.events.contains(&event) {
+            self.events.push(event);
+        }
+    }
+}
+
+pub use crate::file::Files;
+
+/// A protocol's unit of exchange.
+pub trait Transaction {
+    /// The engine's part.
+    fn meta(&self) -> &TxMeta;
+    /// The engine's part, to change it.
+    fn meta_mut(&mut self) -> &mut TxMeta;
+    /// How far it got in a direction; grows only. 0 is "not started".
+    fn progress(&self, direction: Direction) -> u8;
+    /// Nothing will be added in a direction.
+    fn complete(&self, direction: Direction) -> bool;
+    /// Buffer in `slot` of the protocol's `buffers`; `index` counts those of a multi-buffer.
+    fn buffer(&self, slot: usize, direction: Direction, index: usize) -> Option<Buffer<'_>>;
+    /// Value in `slot` of the protocol's `values`; `index` counts where there are several (answers, certificates).
+    fn value(&self, _slot: usize, _direction: Direction, _index: usize) -> Option<i64> {
+        None
+    }
+    /// What was shown of streaming buffers in this direction was inspected: let go of it.
+    fn inspected(&mut self, _direction: Direction) {}
+    /// Files seen so far.
+    fn files(&self) -> Option<&Files> {
+        None
+    }
+    /// Files, to change their engine-side state.
+    fn files_mut(&mut self) -> Option<&mut Files> {
+        None
+    }
+    /// How many records of its own it writes now (0: nothing to write). Asked when it makes progress and at its end.
+    fn records(&self) -> usize {
+        1
+    }
+    /// The record's `event_type`, for record `index`.
+    fn record_type(&self, _index: usize) -> &'static str;
+    /// Write record `index`: the object under the event type's key, e.g. `"dns":{...}`.
+    fn write_record(&self, index: usize, json: &mut Json<'_>);
+    /// Write what an alert or fileinfo on this transaction shows of it; the same as the record where nothing differs.
+    fn write_context(&self, json: &mut Json<'_>) {
+        self.write_record(0, json);
+    }
+}
+
+/// Transactions in order, bounded.
+#[derive(Debug)]
+pub struct TxQueue<T> {
+    first: u64,
+    items: VecDeque<Option<T>>,
+    limit: usize,
+    /// Transactions that had to go because there were too many.
+    pub overflow: u64,
+}
+
+impl<T> TxQueue<T> {
+    /// An empty queue that holds at most `limit`.
+    pub fn new(limit: usize) -> TxQueue<T> {
+        TxQueue {
+            first: 0,
+            items: VecDeque::new(),
+            limit: limit.max(1),
+            overflow: 0,
+        }
+    }
+
+    /// Add one; the oldest goes when there are too many. Returns the new one's id.
+    pub fn push(&mut self, item: T) -> u64 {
+        if self.items.len() >= self.limit {
+            self.items.pop_front();
+            self.first += 1;
+            self.overflow += 1;
+        }
+        self.items.push_back(Some(item));
+        self.first + self.items.len() as u64 - 1
+    }
+
+    /// The one with this id.
+    pub fn item(&self, id: u64) -> Option<&T> {
+        self.items
+            .get(usize::try_from(id.checked_sub(self.first)?).ok()?)?
+            .as_ref()
+    }
+
+    /// The one with this id, to change it.
+    pub fn item_mut(&mut self, id: u64) -> Option<&mut T> {
+        self.items
+            .get_mut(usize::try_from(id.checked_sub(self.first)?).ok()?)?
+            .as_mut()
+    }
+
+    /// The newest.
+    pub fn last_mut(&mut self) -> Option<&mut T> {
+        self.items.back_mut()?.as_mut()
+    }
+
+    /// Those held, oldest first, with their ids.
+    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (u64, &mut T)> {
+        let first = self.first;
+        self.items
+            .iter_mut()
+            .enumerate()
+            .filter_map(move |(at, item)| Some((first + at as u64, item.as_mut()?)))
+    }
+}
+
+impl<T: Transaction> Transactions for TxQueue<T> {
+    fn first(&self) -> u64 {
+        self.first
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.items.len() as u64
+    }
+
+    fn get(&self, id: u64) -> Option<&dyn Transaction> {
+        self.item(id).map(|item| item as &dyn Transaction)
+    }
+
+    fn get_mut(&mut self, id: u64) -> Option<&mut dyn Transaction> {
+        self.item_mut(id).map(|item| item as &mut dyn Transaction)
+    }
+
+    fn release(&mut self, id: u64) {
+        if let Some(at) = id.checked_sub(self.first).and_then(|at| usize::try_from(at).ok()) {
+            if let Some(slot) = self.items.get_mut(at) {
+                *slot = None;
+            }
+        }
+        while let Some(None) = self.items.front() {
+            self.items.pop_front();
+            self.first += 1;
+        }
+    }
+}

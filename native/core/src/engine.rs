@@ -1,0 +1,1 @@
+//! One batch, start to end: decode -> defragment -> flow -> stream -> application -> rules -> records.

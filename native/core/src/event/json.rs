@@ -1,0 +1,180 @@
+//! JSON written straight into a buffer: no tree, no allocation per field.
+//!
+//! The caller keeps the shape right (open what it closes). Text is octets an attacker chose: valid UTF-8 stays as it
+//! is, other octets become U+FFFD-free `\u00XX`-style text the way Suricata's writer shows them (`\xXX` escaped), so a
+//! record is always valid JSON.
+
+use std::io::Write;
+
+/// Appends JSON to a buffer.
+#[derive(Debug)]
+pub struct Json<'a> {
+    out: &'a mut Vec<u8>,
+    /// The next member or element needs a comma before it.
+    comma: bool,
+}
+
+impl<'a> Json<'a> {
+    /// Start writing at the end of `out`.
+    pub fn new(out: &'a mut Vec<u8>) -> Json<'a> {
+        Json { out, comma: false }
+    }
+
+    fn separate(&mut self) {
+        if self.comma {
+            self.out.push(b',');
+        }
+        self.comma = true;
+    }
+
+    fn key(&mut self, key: &str) {
+        self.separate();
+        text(self.out, key.as_bytes());
+        self.out.push(b':');
+    }
+
+    /// `{`, as the top value or an array element.
+    pub fn open(&mut self) {
+        self.separate();
+        self.out.push(b'{');
+        self.comma = false;
+    }
+
+    /// `"key":{`
+    pub fn open_object(&mut self, key: &str) {
+        self.key(key);
+        self.out.push(b'{');
+        self.comma = false;
+    }
+
+    /// `"key":[`
+    pub fn open_array(&mut self, key: &str) {
+        self.key(key);
+        self.out.push(b'[');
+        self.comma = false;
+    }
+
+    /// `}`
+    pub fn close_object(&mut self) {
+        self.out.push(b'}');
+        self.comma = true;
+    }
+
+    /// `]`
+    pub fn close_array(&mut self) {
+        self.out.push(b']');
+        self.comma = true;
+    }
+
+    /// A text member; octets that are not UTF-8 are written as `\xXX`.
+    pub fn str(&mut self, key: &str, value: impl AsRef<[u8]>) {
+        self.key(key);
+        text(self.out, value.as_ref());
+    }
+
+    /// A number member.
+    pub fn num(&mut self, key: &str, value: impl Into<i128>) {
+        self.key(key);
+        integer(self.out, value.into());
+    }
+
+    /// A boolean member.
+    pub fn bool(&mut self, key: &str, value: bool) {
+        self.key(key);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// A member formatted by `Display`; its text must need no escaping (addresses, times).
+    pub fn display(&mut self, key: &str, value: impl std::fmt::Display) {
+        self.key(key);
+        self.out.push(b'"');
+        // Writing to a Vec cannot fail.
+        let _ = write!(self.out, "{value}");
+        self.out.push(b'"');
+    }
+
+    /// A text array element.
+    pub fn str_element(&mut self, value: impl AsRef<[u8]>) {
+        self.separate();
+        text(self.out, value.as_ref());
+    }
+
+    /// A number array element.
+    pub fn num_element(&mut self, value: impl Into<i128>) {
+        self.separate();
+        integer(self.out, value.into());
+    }
+
+    /// A member whose value is JSON already.
+    pub fn raw(&mut self, key: &str, json: &[u8]) {
+        self.key(key);
+        self.out.extend_from_slice(json);
+    }
+}
+
+fn integer(out: &mut Vec<u8>, value: i128) {
+    let _ = write!(out, "{value}");
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn text(out: &mut Vec<u8>, value: &[u8]) {
+    out.push(b'"');
+    for chunk in value.utf8_chunks() {
+        let valid = chunk.valid().as_bytes();
+        let mut start = 0;
+        for (at, &octet) in valid.iter().enumerate() {
+            let escape: &[u8] = match octet {
+                b'"' => b"\\\"",
+                b'\\' => b"\\\\",
+                b'\n' => b"\\n",
+                b'\r' => b"\\r",
+                b'\t' => b"\\t",
+                0x08 => b"\\b",
+                0x0c => b"\\f",
+                0..=0x1f | 0x7f => b"",
+                _ => continue,
+            };
+            out.extend_from_slice(&valid[start..at]);
+            start = at + 1;
+            if escape.is_empty() {
+                out.extend_from_slice(b"\\u00");
+                out.push(HEX[usize::from(octet >> 4)]);
+                out.push(HEX[usize::from(octet & 15)]);
+            } else {
+                out.extend_from_slice(escape);
+            }
+        }
+        out.extend_from_slice(&valid[start..]);
+        for &octet in chunk.invalid() {
+            out.extend_from_slice(b"\\\\x");
+            out.push(HEX[usize::from(octet >> 4)].to_ascii_uppercase());
+            out.push(HEX[usize::from(octet & 15)].to_ascii_uppercase());
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_octets_become_valid_json() {
+        let octets: Vec<u8> = (0..=255).collect();
+        let mut out = Vec::new();
+        let mut json = Json::new(&mut out);
+        json.open();
+        json.str("k", &octets);
+        json.num("n", -5i64);
+        json.open_array("a");
+        json.str_element("x");
+        json.num_element(7u32);
+        json.close_array();
+        json.close_object();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["n"], -5);
+        assert_eq!(value["a"][1], 7);
+        assert!(value["k"].as_str().unwrap().ends_with("\\xFE\\xFF"));
+    }
+}

@@ -1,0 +1,39 @@
+//! What it matches: Suricata's rule language.
+//!
+//! text -> `lexer` -> `parse` (header, options through `keyword::KEYWORDS`) -> [`signature::Signature`] -> `set` (grouped,
+//! with prefilters, immutable, shared) -> `detect` (per engine: what a packet and its flow match).
+
+pub mod signature;
+
+pub use signature::{Action, Signature};
+
+use crate::app::AppLayer;
+use crate::flow::Flow;
+use crate::packet::Packet;
+use crate::stream::Session;
+
+/// What the rule layer remembers of a flow: flowbits, flowints, raw-stream and header-only matches already made.
+#[derive(Debug, Default)]
+pub struct FlowDetect {}
+
+/// A packet with everything known about the conversation it belongs to, after stream and application layer took it in.
+#[derive(Debug)]
+pub struct Scene<'a, 'p> {
+    /// The packet (or the pseudo packet at a flow's end).
+    pub packet: &'a Packet<'p>,
+    /// Its flow, if it belongs to one.
+    pub flow: Option<FlowScene<'a>>,
+}
+
+/// A flow with its layers.
+#[derive(Debug)]
+pub struct FlowScene<'a> {
+    /// Who talks to whom.
+    pub flow: &'a mut Flow,
+    /// The TCP session.
+    pub tcp: Option<&'a mut Session>,
+    /// The application layer.
+    pub app: &'a mut AppLayer,
+    /// The rule layer's memory.
+    pub detect: &'a mut FlowDetect,
+}
