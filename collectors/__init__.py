@@ -1,1 +1,1 @@
-"""Data in: packets from files and interfaces, events from Suricata, intelligence from feeds. It goes to agent.pipeline."""
+"""Data in: packets from files and interfaces, events from Suricata. It goes to agent.pipeline."""

@@ -1,0 +1,237 @@
+"""Every key of the configuration. ``tapwarden.yaml`` beside this file documents them; a test keeps the two equal."""
+
+import ipaddress
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from tapwarden.agent.config.quantity import Duration, Size
+from tapwarden.model.decision import Measure
+from tapwarden.model.incident import ThreatClass
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError(f"{value!r} is not an address or network, for example 192.0.2.0/24 or 2001:db8::/32") from None
+
+
+def _protected(value: str) -> str:
+    if value[:1].isdigit() or ":" in value or "/" in value:
+        return _network(value)
+    return value.lower().rstrip(".")
+
+
+def _https(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in {"https", "http"} or not parts.hostname):
+        raise ValueError(f"{value!r} is not a URL, for example https://coordinator.example/v1")
+    if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
+        raise ValueError("reports leave this host encrypted only: write https:// (http:// is accepted for loopback)")
+    return value
+
+
+Network = Annotated[str, AfterValidator(_network)]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class Section(BaseModel):
+    """A mapping of the file: unknown keys are errors, values are never changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Sensor(Section):
+    """What is watched and with which rules."""
+
+    name: str = ""
+    interface: str = ""
+    capture: Literal["afpacket", "scapy", "eve"] = "afpacket"
+    eve_file: Path = Path("/var/log/suricata/eve.json")
+    workers: int = Field(default=1, ge=0, le=256)
+    promiscuous: bool = True
+    bpf: str = ""
+    home_net: tuple[Network, ...] = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10")
+    vars: dict[str, str] = {}
+    rules: tuple[Text, ...] = ()
+    indicators: tuple[Text, ...] = ()
+    engine: dict[str, Any] = {}
+
+
+class Store(Section):
+    """Where events and cases are kept."""
+
+    backend: Literal["embedded"] = "embedded"
+    path: Text = "events"
+    cases: Text = "cases/cases.db"
+    retention: Duration = timedelta(days=30)
+    max_size: Size = 20_000_000_000
+
+
+class Match(Section):
+    """Which alert groups a policy is about. Everything given has to hold; at least one thing has to be given."""
+
+    sid: tuple[int, ...] = ()
+    severity: int | None = Field(default=None, ge=1, le=4)
+    signature: str = ""
+    category: str = ""
+    indicator_source: str = ""
+
+    @field_validator("sid", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _not_everything(self) -> "Match":
+        if not (self.sid or self.severity or self.signature or self.category or self.indicator_source):
+            raise ValueError("an empty match would take every alert; give sid, severity, signature, category or source")
+        return self
+
+
+class OpenIncident(Section):
+    """What the incident is that a policy opens."""
+
+    threat_class: ThreatClass = Field(default=ThreatClass.EVENT, alias="class")
+    severity: int = Field(default=2, ge=1, le=4)
+
+
+class Decide(Section):
+    """A decision a policy makes in advance: its standing authority. It needs a reason, a legal basis and an end."""
+
+    measure: Measure
+    targets: Literal["src", "dest", "domain"]
+    scope: Text
+    reason: Text
+    legal_basis: Text
+    duration: Duration
+
+    @field_validator("duration")
+    @classmethod
+    def _bounded(cls, value: timedelta) -> timedelta:
+        if not timedelta(seconds=1) <= value <= timedelta(days=365):
+            raise ValueError("a decision ends: write a duration from 1s to 365d")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Decide":
+        if self.measure is Measure.SINKHOLE and self.targets != "domain":
+            raise ValueError("sinkhole acts on names: write targets: domain")
+        return self
+
+
+class Policy(Section):
+    """One standing policy: which alerts, from how many on, what is opened and decided."""
+
+    name: Name
+    match: Match
+    min_count: int = Field(default=1, ge=1)
+    incident: OpenIncident = OpenIncident()
+    decide: Decide | None = None
+
+
+class Triage(Section):
+    """From alerts to incidents without a person."""
+
+    policies: tuple[Policy, ...] = ()
+
+    @field_validator("policies")
+    @classmethod
+    def _named_once(cls, value: tuple[Policy, ...]) -> tuple[Policy, ...]:
+        names = [policy.name for policy in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two policies are named {', '.join(twice)}")
+        return value
+
+
+class Nftables(Section):
+    """Where blocks go in the kernel's packet filter."""
+
+    table: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,30}$")] = "tapwarden"
+    hooks: tuple[Literal["input", "forward", "output"], ...] = ("input", "forward", "output")
+
+
+class Mitigation(Section):
+    """What may be done to traffic, and what never."""
+
+    mode: Literal["dry-run", "enforce"] = "dry-run"
+    never_block: tuple[Annotated[str, AfterValidator(_protected)], ...] = ()
+    max_prefix_v4: int = Field(default=24, ge=8, le=32)
+    max_prefix_v6: int = Field(default=48, ge=16, le=128)
+    actions_per_hour: int = Field(default=500, ge=1)
+    nftables: Nftables = Nftables()
+
+
+class Contact(Section):
+    """Whom the coordinating centre calls."""
+
+    name: str = ""
+    email: str = ""
+    phone: str = ""
+
+
+class Coordinator(Section):
+    """Where reports go."""
+
+    url: Annotated[str, AfterValidator(_https)] = ""
+    token_file: str = ""
+    ca_file: str = ""
+
+
+class Reporting(Section):
+    """Whose clock runs and who answers for what is said."""
+
+    profile: Name = "generic-24h"
+    organisation: str = ""
+    responsible: str = ""
+    contact: Contact = Contact()
+    coordinator: Coordinator = Coordinator()
+    auto_send: bool = False
+
+
+class Tls(Section):
+    """Certificate and key of the dashboard (PEM); both or none."""
+
+    certificate: str = ""
+    key: str = ""
+
+    @model_validator(mode="after")
+    def _both(self) -> "Tls":
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("give both certificate and key")
+        return self
+
+
+class Dashboard(Section):
+    """The web pages."""
+
+    enabled: bool = True
+    listen: Text = "127.0.0.1"
+    port: int = Field(default=8765, ge=0, le=65535)
+    tls: Tls = Tls()
+
+    @model_validator(mode="after")
+    def _encrypted_beyond_loopback(self) -> "Dashboard":
+        local = self.listen in {"localhost", "::1"} or self.listen.startswith("127.")
+        if not local and not self.tls.certificate:
+            raise ValueError(
+                "passwords would cross the network readable: set tls.certificate and tls.key, or listen on 127.0.0.1"
+            )
+        return self
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    sensor: Sensor = Sensor()
+    store: Store = Store()
+    triage: Triage = Triage()
+    mitigation: Mitigation = Mitigation()
+    reporting: Reporting = Reporting()
+    dashboard: Dashboard = Dashboard()
