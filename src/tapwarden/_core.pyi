@@ -1,4 +1,4 @@
-"""The native core. Batches of events come out; packets never do. Methods that work long release the interpreter lock."""
+"""The native core. Batches of events come out; packets never do. Long work releases the interpreter lock."""
 
 from collections.abc import Sequence
 from typing import final
@@ -41,6 +41,8 @@ class Batch:
     def raw(self) -> bytes:
         """All records, each ended by a newline: what eve.json holds."""
     def lines(self) -> list[bytes]: ...
+    def kinds(self) -> dict[str, int]:
+        """How many records of each ``event_type``."""
 
 @final
 class CaptureFile:
@@ -86,7 +88,7 @@ class Engine:
     def read(self, source: CaptureFile, max_packets: int = 10000) -> Batch | None:
         """Process the next packets of a file; None at its end (then call ``drain``)."""
     def poll(self, source: AfPacket, timeout_ms: int) -> Batch:
-        """Process what a ring has, waiting at most ``timeout_ms`` for the first packet. Raises OSError (interface gone)."""
+        """Process what a ring has, waiting at most ``timeout_ms`` for a packet. Raises OSError (interface gone)."""
     def feed(self, frames: Sequence[tuple[int, bytes]], linktype: int = 1) -> Batch:
         """Process raw frames, each (nanoseconds since 1970, octets)."""
     def tick(self, now_ns: int) -> Batch:
@@ -95,4 +97,4 @@ class Engine:
         """End of input: finish all flows. The engine is empty afterwards."""
     def swap_rules(self, rules: RuleSet) -> None: ...
     def counters(self) -> dict[str, int]:
-        """Dotted names as in EVE stats (decoder.pkts, decoder.bytes, flow.tcp, detect.alert, tcp.reassembly_gap, ...)."""
+        """Dotted names as in EVE stats (decoder.pkts, decoder.bytes, detect.alert, tcp.reassembly_gap, ...)."""

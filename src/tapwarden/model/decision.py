@@ -100,7 +100,7 @@ LIVE_STATES = frozenset({ActionState.APPROVED, ActionState.APPLIED, ActionState.
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A decision carried out at one mitigator on one target; undone by withdrawing it. ``detail`` says what happened."""
+    """A decision carried out at one mitigator on one target; undone by withdrawing it. ``detail``: what happened."""
 
     id: str
     decision_id: str

@@ -16,7 +16,9 @@ class ConfigError(Exception):
 class RuleError(Exception):
     """One rule that cannot be loaded; collected, never fatal to the rest. ``line`` and ``column`` are 1-based."""
 
-    def __init__(self, file: str, line: int, column: int, reason: str, *, sid: int | None = None, hint: str = "") -> None:
+    def __init__(
+        self, file: str, line: int, column: int, reason: str, *, sid: int | None = None, hint: str = ""
+    ) -> None:
         self.file, self.line, self.column, self.reason, self.sid, self.hint = file, line, column, reason, sid, hint
         super().__init__(f"{file}:{line}:{column}: {reason}" + (f" ({hint})" if hint else ""))
 

@@ -77,7 +77,7 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """A page of events, newest first; ``cursor`` asks for the next one ("" at the end) and stays valid as events arrive."""
+    """A page of events, newest first; ``cursor`` asks for the next ("" at the end), also as events arrive."""
 
     events: tuple[Event, ...]
     cursor: str = ""

@@ -9,6 +9,7 @@ class IndicatorType(StrEnum):
     """What kind of observable an indicator names."""
 
     IP = "ip"
+    IP_PORT = "ip_port"
     NETWORK = "network"
     DOMAIN = "domain"
     URL = "url"

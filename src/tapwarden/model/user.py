@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a person may do; each includes the ones before it, save auditor, which reads everything and changes nothing."""
+    """What a person may do; each includes the ones before it, save auditor, which reads all and changes nothing."""
 
     VIEWER = "viewer"
     ANALYST = "analyst"
