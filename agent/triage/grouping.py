@@ -1,0 +1,106 @@
+"""Alerts with the same signature, source and destination become one sighting a batch."""
+
+import hashlib
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tapwarden.model.event import Event
+from tapwarden.model.incident import AlertGroup
+
+MAX_TEXT = 512
+"""Characters kept of a signature's or category's text; Suricata's own limit for msg is far below."""
+
+MAX_BADGES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a batch says about one group: ``group.count`` is the batch's; ``sources`` name the indicator feeds."""
+
+    group: AlertGroup
+    sources: frozenset[str] = frozenset()
+
+
+def group_alerts(events: Iterable[Event], badges: Callable[[Event], Iterable[str]]) -> Sequence[Sighting]:
+    """The sightings of a batch, in order of first appearance. Alerts without a readable sid are passed over."""
+    found: dict[str, Sighting] = {}
+    for event in events:
+        if event.kind != "alert":
+            continue
+        sighting = _sighting(event, badges)
+        if sighting is None:
+            continue
+        before = found.get(sighting.group.id)
+        found[sighting.group.id] = sighting if before is None else _joined(before, sighting)
+    return tuple(found.values())
+
+
+def group_id(gid: int, sid: int, src_ip: str, dest_ip: str) -> str:
+    """The same for the same key, always: 24 hex digits."""
+    return hashlib.blake2b(f"{gid}|{sid}|{src_ip}|{dest_ip}".encode(), digest_size=12).hexdigest()
+
+
+def _sighting(event: Event, badges: Callable[[Event], Iterable[str]]) -> Sighting | None:
+    alert = event.eve.get("alert")
+    if not isinstance(alert, dict):
+        return None
+    gid, sid = _integer(alert.get("gid"), 1), _integer(alert.get("signature_id"), 0)
+    if sid <= 0:
+        return None
+    src_ip, dest_ip = canonical_address(event.eve.get("src_ip")), canonical_address(event.eve.get("dest_ip"))
+    group = AlertGroup(
+        id=group_id(gid, sid, src_ip, dest_ip),
+        gid=gid,
+        sid=sid,
+        signature=str(alert.get("signature", ""))[:MAX_TEXT],
+        category=str(alert.get("category", ""))[:MAX_TEXT],
+        severity=min(4, max(1, _integer(alert.get("severity"), 3))),
+        src_ip=src_ip,
+        dest_ip=dest_ip,
+        count=1,
+        first_seen=event.timestamp,
+        last_seen=event.timestamp,
+        event_id=event.id,
+        badges=tuple(badges(event))[:MAX_BADGES],
+        sensor=str(event.eve.get("host", ""))[:MAX_TEXT],
+    )
+    return Sighting(group, frozenset(_sources(event)))
+
+
+def _joined(one: Sighting, other: Sighting) -> Sighting:
+    a, b = one.group, other.group
+    latest = b if b.last_seen >= a.last_seen else a
+    group = replace(
+        a,
+        count=a.count + b.count,
+        first_seen=min(a.first_seen, b.first_seen),
+        last_seen=latest.last_seen,
+        event_id=latest.event_id,
+        badges=tuple(dict.fromkeys((*a.badges, *b.badges)))[:MAX_BADGES],
+    )
+    return Sighting(group, one.sources | other.sources)
+
+
+def _sources(event: Event) -> Iterable[str]:
+    """Indicator feeds named by an alert: ``tapwarden.indicator.source``."""
+    own = event.eve.get("tapwarden")
+    indicator = own.get("indicator") if isinstance(own, dict) else None
+    for entry in indicator if isinstance(indicator, list) else [indicator]:
+        if isinstance(entry, dict) and isinstance(entry.get("source"), str):
+            yield entry["source"]
+
+
+def _integer(value: Any, default: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
+
+
+def canonical_address(value: Any) -> str:
+    """Compressed text; IPv4-mapped IPv6 as IPv4, so that one host is one group. What is no address is ""."""
+    try:
+        address = ipaddress.ip_address(str(value))
+    except ValueError:
+        return ""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

@@ -1,0 +1,97 @@
+"""Standing policies: which sightings concern one, and what it says should happen. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tapwarden.agent.triage.grouping import Sighting
+from tapwarden.model.decision import Measure, Target, TargetType
+from tapwarden.model.incident import AlertGroup, ThreatClass
+
+
+@dataclass(frozen=True, slots=True)
+class StandingDecision:
+    """What a policy decides in advance. ``targets`` is ``src``, ``dest`` or ``domain`` of the alerts."""
+
+    measure: Measure
+    targets: str
+    scope: str
+    reason: str
+    legal_basis: str
+    duration: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Which groups, from how many alerts on; what is opened and decided. Empty conditions do not restrict."""
+
+    name: str
+    sids: frozenset[int] = frozenset()
+    severity: int | None = None
+    signature: str = ""
+    category: str = ""
+    indicator_source: str = ""
+    min_count: int = 1
+    threat_class: ThreatClass = ThreatClass.EVENT
+    incident_severity: int = 2
+    decide: StandingDecision | None = None
+
+    @property
+    def opened_by(self) -> str:
+        """How incidents name it."""
+        return f"policy:{self.name}"
+
+    def concerns(self, sighting: Sighting) -> bool:
+        """Whether all its conditions hold; ``sighting.group`` is the group as stored, with its whole count."""
+        group = sighting.group
+        return (
+            group.count >= self.min_count
+            and (not self.sids or group.sid in self.sids)
+            and (self.severity is None or group.severity <= self.severity)
+            and self.signature.lower() in group.signature.lower()
+            and self.category.lower() in group.category.lower()
+            and (not self.indicator_source or self.indicator_source in sighting.sources)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """One thing a policy wants dealt with: groups that concern the same subject.
+
+    ``subject`` is the target's value, or the source address where nothing is decided. One policy and subject have at
+    most one open incident.
+    """
+
+    policy: Policy
+    subject: str
+    target: Target | None
+    groups: tuple[AlertGroup, ...]
+
+
+def matters(sightings: Iterable[Sighting], policies: Sequence[Policy]) -> Sequence[Matter]:
+    """What the policies say about these sightings, each policy and subject once, in order."""
+    found: dict[tuple[str, str], Matter] = {}
+    for sighting in sightings:
+        for policy in policies:
+            if not policy.concerns(sighting):
+                continue
+            for subject, target in _subjects(policy, sighting.group):
+                before = found.get((policy.name, subject))
+                groups = (*(before.groups if before else ()), sighting.group)
+                found[policy.name, subject] = Matter(policy, subject, target, groups)
+    return tuple(found.values())
+
+
+def _subjects(policy: Policy, group: AlertGroup) -> Iterable[tuple[str, Target | None]]:
+    if policy.decide is None:
+        subject = group.src_ip or group.dest_ip
+        return [(subject, None)] if subject else []
+    match policy.decide.targets:
+        case "domain":
+            # Only the most telling name (the alert's own question, SNI or host): the others may be bystanders.
+            targets = [Target(TargetType.DOMAIN, name) for name in group.badges[:1]]
+        case "src":
+            targets = [Target(TargetType.ADDRESS, group.src_ip)]
+        case _:
+            targets = [Target(TargetType.ADDRESS, group.dest_ip)]
+    return [(target.value, target) for target in targets if target.value]

@@ -1,0 +1,177 @@
+"""Alerts become sightings, sightings become matters, matters become incidents: pure functions on literals."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tapwarden.agent.enrich import ENRICHMENTS, SeenNames
+from tapwarden.agent.triage.grouping import Sighting, group_alerts
+from tapwarden.agent.triage.opening import joined, open_incident_of, opened
+from tapwarden.agent.triage.policy import Policy, StandingDecision, matters
+from tapwarden.model.decision import Measure, Target, TargetType
+from tapwarden.model.event import Event
+from tapwarden.model.incident import Incident, ThreatClass
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+BLOCK = StandingDecision(Measure.BLOCK, "dest", "this host", "known server", "policy 4", timedelta(hours=4))
+
+
+def event(kind: str = "alert", **fields: Any) -> Event:
+    record = {"timestamp": NOW.isoformat(), "event_type": kind, "flow_id": 7, "src_ip": "10.0.0.5", **fields}
+    return Event(json.dumps(record).encode(), origin=str(sorted(fields.items(), key=str)))
+
+
+def alert(sid: int = 1, dest: str = "192.0.2.9", severity: int = 2, **fields: Any) -> Event:
+    signature = {"signature_id": sid, "gid": 1, "signature": f"rule {sid}", "category": "Trojan", "severity": severity}
+    return event(dest_ip=dest, alert=signature, **fields)
+
+
+def sightings(*events: Event) -> list[Sighting]:
+    names = SeenNames()
+    for item in events:
+        names.observe(item)
+    return list(group_alerts(events, names.badges))
+
+
+def ours(address: str) -> bool:
+    return address.startswith("10.")
+
+
+def incident_of(found: list[Sighting], policy: Policy) -> Incident:
+    matter = matters(found, [policy])[0]
+    return opened(
+        matter.groups,
+        incident_id="i1",
+        title="t",
+        threat_class=ThreatClass.EVENT,
+        severity=2,
+        by=policy.opened_by,
+        now=NOW,
+        detected_at=NOW,
+        due_after=timedelta(hours=24),
+        profile="generic-24h",
+        ours=ours,
+        subject=matter.subject,
+    )
+
+
+def test_alerts_with_the_same_rule_source_and_destination_are_one_sighting() -> None:
+    later = (NOW + timedelta(seconds=9)).isoformat()
+    found = sightings(alert(), alert(timestamp=later), alert(dest="192.0.2.10"), event("flow"))
+    assert [(s.group.dest_ip, s.group.count) for s in found] == [("192.0.2.9", 2), ("192.0.2.10", 1)]
+    assert found[0].group.last_seen - found[0].group.first_seen == timedelta(seconds=9)
+
+
+def test_one_host_in_two_spellings_is_one_sighting() -> None:
+    assert len(sightings(alert(dest="::ffff:192.0.2.9"), alert())) == 1
+
+
+def test_badges_come_from_the_alert_its_flow_and_what_its_peer_resolved_to() -> None:
+    dns = event("dns", dns={"rrname": "C2.Example.", "grouped": {"A": ["192.0.2.9"]}})
+    tls = event("tls", tls={"sni": "front.example"})
+    found = sightings(dns, tls, alert(http={"hostname": "host.example"}))
+    assert found[0].group.badges == ("host.example", "front.example", "c2.example")
+
+
+def test_the_memory_of_names_is_bounded_and_counts_what_it_forgot() -> None:
+    names = SeenNames(max_flows=2)
+    for flow in range(5):
+        names.observe(event("tls", flow_id=flow, tls={"sni": f"n{flow}.example"}))
+    assert names.forgotten == 3
+    assert names.badges(event(flow_id=0)) == ()
+    assert names.badges(event(flow_id=4)) == ("n4.example",)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["rrname", "sni", "grouped", "A", "answers", "query", "signature_id", "source", "indicator"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(
+    st.sampled_from(["alert", "dns", "tls"]),
+    st.dictionaries(
+        st.sampled_from(["alert", "dns", "tls", "http", "flow_id", "src_ip", "dest_ip", "tapwarden", "timestamp"]), JSON
+    ),
+)
+def test_records_of_any_shape_never_fail(kind: str, fields: dict[str, Any]) -> None:
+    item = Event(json.dumps({"event_type": kind, **fields}).encode())
+    for make in ENRICHMENTS.values():
+        enrichment = make()
+        enrichment.observe(item)
+        group_alerts([item], enrichment.badges)
+
+
+def test_all_conditions_of_a_policy_have_to_hold() -> None:
+    (found,) = sightings(alert(sid=5, severity=2, tapwarden={"indicator": {"source": "feed"}}))
+    policy = Policy(
+        "p", frozenset({5}), severity=2, signature="RULE", category="troj", indicator_source="feed", decide=BLOCK
+    )
+    assert policy.concerns(found)
+    for change in (
+        {"sids": frozenset({6})},
+        {"severity": 1},
+        {"signature": "x"},
+        {"category": "x"},
+        {"indicator_source": "x"},
+        {"min_count": 2},
+    ):
+        assert not replace(policy, **change).concerns(found), change
+
+
+def test_a_policy_makes_one_matter_of_all_groups_with_the_same_target() -> None:
+    found = sightings(alert(1), alert(2), alert(3, dest="192.0.2.10"))
+    made = matters(found, [Policy("p", decide=BLOCK)])
+    assert [(m.subject, len(m.groups)) for m in made] == [("192.0.2.9", 2), ("192.0.2.10", 1)]
+    assert made[0].target == Target(TargetType.ADDRESS, "192.0.2.9")
+
+
+def test_a_policy_on_names_takes_only_the_most_telling_name_and_none_where_there_is_none() -> None:
+    domains = Policy("p", decide=replace(BLOCK, targets="domain"))
+    assert matters(sightings(alert()), [domains]) == ()
+    made = matters(
+        sightings(alert(dns={"query": [{"rrname": "bad.example"}]}, tls={"sni": "other.example"})), [domains]
+    )
+    assert [m.target for m in made] == [Target(TargetType.DOMAIN, "bad.example")]
+
+
+def test_a_matter_with_an_open_incident_finds_it_until_it_is_closed() -> None:
+    policy = Policy("p", decide=BLOCK)
+    found = sightings(alert())
+    incident = incident_of(found, policy)
+    matter = matters(found, [policy])[0]
+    assert open_incident_of(matter, [incident]) is incident
+    assert open_incident_of(matter, [replace(incident, closed_at=NOW)]) is None
+    assert open_incident_of(matter, [replace(incident, opened_by="policy:q")]) is None
+
+
+def test_an_incident_knows_its_clock_its_affected_hosts_and_what_to_act_on() -> None:
+    incident = incident_of(sightings(alert(http={"hostname": "c2.example"})), Policy("p", decide=BLOCK))
+    assert incident.due_at - incident.detected_at == timedelta(hours=24)
+    assert incident.affected == ("10.0.0.5",)
+    assert incident.indicators == ("192.0.2.9", "c2.example")
+    assert [entry.name for entry in incident.timeline] == ["occurred", "detected", "aware"]
+
+
+def test_further_groups_join_once_and_the_timeline_says_so() -> None:
+    policy = Policy("p", decide=BLOCK)
+    incident = incident_of(sightings(alert(1)), policy)
+    new = [s.group for s in sightings(alert(2, src_ip="10.0.0.6"))]
+    grown = joined(incident, new, now=NOW, by="policy:p", ours=ours)
+    assert grown.affected == ("10.0.0.5", "10.0.0.6")
+    assert grown.timeline[-1].name == "joined"
+    assert joined(grown, new, now=NOW, by="policy:p", ours=ours) is grown
