@@ -70,7 +70,8 @@ class EventStore(Protocol):
 class CaseStore(Protocol):
     """Small, transactional, never lost. Every method is one transaction unless inside ``transaction()``.
 
-    ``put_*`` inserts or replaces by id. Lists are newest first. Methods raise StoreError.
+    ``put_*`` inserts or replaces by id. Lists are newest first. Inside ``transaction()`` whatever returns one thing
+    locks it, so that reading, changing and putting it back is safe. Methods raise StoreError.
     """
 
     def transaction(self) -> AbstractContextManager[None]: ...
@@ -130,6 +131,10 @@ class CaseStore(Protocol):
     def reports(
         self, *, state: ReportState | None = None, incident_id: str = "", limit: int = 100
     ) -> Sequence[Report]: ...
+
+    def due_reports(self, now: datetime, *, limit: int = 100) -> Sequence[Report]:
+        """What the outbox has to look at: ready or sending, and no next attempt later than ``now``; earliest due first."""
+        ...
 
     # people and the trail
     def put_user(self, user: User) -> None: ...

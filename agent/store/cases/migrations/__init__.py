@@ -1,0 +1,1 @@
+"""Alembic's environment; run by ``tapwarden.agent.store.cases.database.migrate`` at every opening."""

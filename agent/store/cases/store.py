@@ -1,0 +1,310 @@
+"""SqlCaseStore: the CaseStore port on SQLAlchemy."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from tapwarden.agent.store.cases import inbox, trail
+from tapwarden.agent.store.cases.database import WRITES, open_database
+from tapwarden.agent.store.cases.tables import account, action, alert_group, audit, decision, incident, report
+from tapwarden.model.decision import Action, ActionState, AuditRecord, Decision
+from tapwarden.model.errors import StoreError
+from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, Verdict
+from tapwarden.model.report import Report, ReportState
+from tapwarden.model.user import User
+
+T = TypeVar("T")
+
+OVER = (IncidentState.CLOSED, IncidentState.REJECTED)
+"""States in which nothing is left to do on an incident."""
+
+IDS_AT_ONCE = 500
+"""Ids in one statement; SQLite takes 32766 parameters, PostgreSQL 65535."""
+
+
+class SqlCaseStore:
+    """Cases in SQLite or PostgreSQL; safe to use from many threads and, with PostgreSQL, from many hosts.
+
+    ``url`` is SQLAlchemy's: ``sqlite:////var/lib/tapwarden/cases/cases.db``, ``postgresql://user@host/name``. Text is
+    stored as given, save that NUL and lone surrogates are replaced visibly. Inside ``transaction()`` the methods that
+    return one thing lock it until the end, so that reading, changing and putting it back is safe; a transaction inside
+    another one joins it. Raises StoreError.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = open_database(url)
+        self._joined = threading.local()
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """The store in a SQLite file, made with its folder when it does not exist."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        except OSError as error:
+            raise StoreError(f"cannot make {path.parent}: {error.strerror}") from error
+        return cls(f"sqlite:///{path}")
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+    # transactions
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All calls of this thread inside it succeed together or not at all."""
+        with self._write():
+            yield
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        outer: Connection | None = getattr(self._joined, "connection", None)
+        if outer is not None:
+            with _store_errors():
+                yield outer
+            return
+        with (
+            _store_errors(),
+            self._engine.connect().execution_options(**{WRITES: True}) as connection,
+            connection.begin(),
+        ):
+            self._joined.connection = connection
+            try:
+                yield connection
+            finally:
+                self._joined.connection = None
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        outer: Connection | None = getattr(self._joined, "connection", None)
+        with _store_errors():
+            if outer is not None:
+                yield outer
+                return
+            with self._engine.connect() as connection, connection.begin():
+                yield connection
+
+    def _put(self, table: Table, item: Any) -> None:
+        values = {field.name: getattr(item, field.name) for field in fields(item)}
+        keys = [column.name for column in table.primary_key]
+        with self._write() as connection:
+            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+            statement = insert(table).values(values)
+            changed = {name: statement.excluded[name] for name in values if name not in keys}
+            connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+
+    def _one(self, kind: type[T], table: Table, key: str) -> T | None:
+        (column,) = table.primary_key
+        statement = select(table).where(column == key)
+        if getattr(self._joined, "connection", None) is not None:
+            statement = statement.with_for_update()  # SQLite has locked the whole database already and leaves it out
+        with self._read() as connection:
+            row = connection.execute(statement).one_or_none()
+        return None if row is None else kind(**row._mapping)
+
+    def _list(self, kind: type[T], statement: Select[Any]) -> Sequence[T]:
+        with self._read() as connection:
+            return [kind(**row._mapping) for row in connection.execute(statement)]
+
+    # the inbox
+
+    def merge_groups(self, groups: Sequence[AlertGroup]) -> Sequence[AlertGroup]:
+        """See the port; the answer has one group for each given one, in the same order."""
+        if not groups:
+            return []
+        with self._write() as connection:
+            return inbox.merge(connection, groups)
+
+    def group(self, group_id: str) -> AlertGroup | None:
+        """The alert group, or None."""
+        return self._one(AlertGroup, alert_group, group_id)
+
+    def groups(
+        self,
+        *,
+        state: GroupState | None = None,
+        text: str = "",
+        min_count: int = 0,
+        limit: int = 100,
+        offset: int = 0,
+        order: str = "priority",
+    ) -> Sequence[AlertGroup]:
+        """See the port."""
+        statement = inbox.matching(state=state, text=text, min_count=min_count, limit=limit, offset=offset, order=order)
+        return self._list(AlertGroup, statement)
+
+    def count_groups(self, *, state: GroupState | None = None) -> int:
+        """How many alert groups there are, in this state if one is given."""
+        statement = select(func.count()).select_from(alert_group)
+        if state is not None:
+            statement = statement.where(alert_group.c.state == state)
+        with self._read() as connection:
+            return int(connection.execute(statement).scalar_one())
+
+    def set_groups(
+        self,
+        group_ids: Sequence[str],
+        *,
+        state: GroupState | None = None,
+        verdict: Verdict | None = None,
+        incident_id: str | None = None,
+        by: str,
+        at: datetime,
+    ) -> int:
+        """See the port; writes one audit record (verb ``triage``) a group."""
+        given = {"state": state, "verdict": verdict, "incident_id": incident_id}
+        changed = {name: value for name, value in given.items() if value is not None}
+        detail = " ".join(f"{name}={value}" for name, value in changed.items())
+        ids = list(dict.fromkeys(group_ids))
+        found = 0
+        with self._write() as connection:
+            for start in range(0, len(ids), IDS_AT_ONCE):
+                chosen = alert_group.c.id.in_(ids[start : start + IDS_AT_ONCE])
+                existing = set(connection.execute(select(alert_group.c.id).where(chosen)).scalars())
+                found += len(existing)
+                if not changed:
+                    continue
+                connection.execute(update(alert_group).where(chosen).values(changed))
+                for group_id in ids[start : start + IDS_AT_ONCE]:
+                    if group_id in existing:
+                        trail.append(connection, actor=by, verb="triage", subject=group_id, detail=detail, at=at)
+        return found
+
+    # incidents, decisions, actions, reports
+
+    def put_incident(self, incident_: Incident) -> None:
+        """Insert or replace."""
+        self._put(incident, incident_)
+
+    def incident(self, incident_id: str) -> Incident | None:
+        """The incident, or None."""
+        return self._one(Incident, incident, incident_id)
+
+    def incidents(
+        self, *, state: IncidentState | None = None, open_only: bool = False, limit: int = 100
+    ) -> Sequence[Incident]:
+        """By opening time; ``open_only`` leaves out closed and rejected ones."""
+        conditions: list[ColumnElement[bool]] = []
+        if state is not None:
+            conditions.append(incident.c.state == state)
+        if open_only:
+            conditions.append(incident.c.state.not_in(OVER))
+        statement = select(incident).where(*conditions)
+        return self._list(Incident, statement.order_by(incident.c.opened_at.desc(), incident.c.id.desc()).limit(limit))
+
+    def put_decision(self, decision_: Decision) -> None:
+        """Insert or replace; its incident has to be there."""
+        self._put(decision, decision_)
+
+    def decision(self, decision_id: str) -> Decision | None:
+        """The decision, or None."""
+        return self._one(Decision, decision, decision_id)
+
+    def decisions(self, *, incident_id: str = "", limit: int = 100) -> Sequence[Decision]:
+        """By decision time."""
+        statement = select(decision)
+        if incident_id:
+            statement = statement.where(decision.c.incident_id == incident_id)
+        return self._list(Decision, statement.order_by(decision.c.decided_at.desc(), decision.c.id.desc()).limit(limit))
+
+    def put_action(self, action_: Action) -> None:
+        """Insert or replace; its decision and incident have to be there."""
+        self._put(action, action_)
+
+    def action(self, action_id: str) -> Action | None:
+        """The action, or None."""
+        return self._one(Action, action, action_id)
+
+    def actions(
+        self,
+        *,
+        states: Sequence[ActionState] = (),
+        incident_id: str = "",
+        decision_id: str = "",
+        limit: int = 1000,
+    ) -> Sequence[Action]:
+        """By creation time."""
+        conditions: list[ColumnElement[bool]] = []
+        if states:
+            conditions.append(action.c.state.in_(states))
+        if incident_id:
+            conditions.append(action.c.incident_id == incident_id)
+        if decision_id:
+            conditions.append(action.c.decision_id == decision_id)
+        statement = select(action).where(*conditions)
+        return self._list(Action, statement.order_by(action.c.created_at.desc(), action.c.id.desc()).limit(limit))
+
+    def put_report(self, report_: Report) -> None:
+        """Insert or replace; its incident has to be there."""
+        self._put(report, report_)
+
+    def report(self, report_id: str) -> Report | None:
+        """The report, or None."""
+        return self._one(Report, report, report_id)
+
+    def reports(self, *, state: ReportState | None = None, incident_id: str = "", limit: int = 100) -> Sequence[Report]:
+        """By creation time."""
+        conditions: list[ColumnElement[bool]] = []
+        if state is not None:
+            conditions.append(report.c.state == state)
+        if incident_id:
+            conditions.append(report.c.incident_id == incident_id)
+        statement = select(report).where(*conditions)
+        return self._list(Report, statement.order_by(report.c.created_at.desc(), report.c.id.desc()).limit(limit))
+
+    def due_reports(self, now: datetime, *, limit: int = 100) -> Sequence[Report]:
+        """See the port."""
+        waiting = report.c.state.in_((ReportState.READY, ReportState.SENDING))
+        ripe = or_(report.c.next_attempt_at.is_(None), report.c.next_attempt_at <= now)
+        statement = select(report).where(waiting, ripe).order_by(report.c.due_at, report.c.id).limit(limit)
+        return self._list(Report, statement)
+
+    # people and the trail
+
+    def put_user(self, user: User) -> None:
+        """Insert or replace by name."""
+        self._put(account, user)
+
+    def user(self, name: str) -> User | None:
+        """The account, or None."""
+        return self._one(User, account, name)
+
+    def users(self) -> Sequence[User]:
+        """All accounts, newest first."""
+        return self._list(User, select(account).order_by(account.c.created_at.desc(), account.c.name))
+
+    def audit(self, *, actor: str, verb: str, subject: str, detail: str = "", at: datetime) -> AuditRecord:
+        """Append to the hash chain."""
+        with self._write() as connection:
+            return trail.append(connection, actor=actor, verb=verb, subject=subject, detail=detail, at=at)
+
+    def audit_records(self, *, subject: str = "", limit: int = 100) -> Sequence[AuditRecord]:
+        """The newest records first."""
+        statement = select(audit)
+        if subject:
+            statement = statement.where(audit.c.subject == subject)
+        return self._list(AuditRecord, statement.order_by(audit.c.seq.desc()).limit(limit))
+
+    def verify_audit(self) -> int | None:
+        """See the port; records cut off at the end are reported by the number of the first missing one."""
+        with self._read() as connection:
+            return trail.first_misfit(connection)
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise StoreError(f"the case store refuses it: {error.orig}") from error
+    except (SQLAlchemyError, OverflowError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise StoreError(f"the case store cannot do it now: {cause}") from error

@@ -1,0 +1,230 @@
+"""The tables: one a dataclass of the model, columns named as its fields, so that a row is ``Type(**row)``.
+
+A change here needs a migration beside it (``migrations/versions``); a test compares the two.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from tapwarden.agent.store.cases.columns import Choice, Document, Moment, Words
+from tapwarden.model.decision import ActionState, Authority, AuthorityKind, Measure, Target, TargetType
+from tapwarden.model.incident import GroupState, IncidentState, ThreatClass, TimelineEntry, Verdict
+from tapwarden.model.report import Receipt, ReportState, Stage
+from tapwarden.model.user import Role
+
+
+def _write_target(target: Target) -> list[str]:
+    return [target.type, target.value]
+
+
+def _read_target(value: Sequence[str]) -> Target:
+    return Target(TargetType(value[0]), value[1])
+
+
+def _write_authority(authority: Authority) -> list[str]:
+    return [authority.kind, authority.name, authority.legal_basis, authority.granted_at.isoformat()]
+
+
+def _read_authority(value: Sequence[str]) -> Authority:
+    return Authority(AuthorityKind(value[0]), value[1], value[2], datetime.fromisoformat(value[3]))
+
+
+def _write_timeline(entries: Sequence[TimelineEntry]) -> list[list[str]]:
+    return [[entry.at.isoformat(), entry.name, entry.text, entry.by] for entry in entries]
+
+
+def _read_timeline(value: Sequence[Sequence[str]]) -> tuple[TimelineEntry, ...]:
+    return tuple(TimelineEntry(datetime.fromisoformat(at), name, text, by) for at, name, text, by in value)
+
+
+def _write_receipt(receipt: Receipt) -> list[str]:
+    return [receipt.number, receipt.received_at.isoformat(), receipt.raw]
+
+
+def _read_receipt(value: Sequence[str]) -> Receipt:
+    return Receipt(value[0], datetime.fromisoformat(value[1]), value[2])
+
+
+def _texts() -> Document:
+    return Document(list, tuple)
+
+
+def _write_targets(targets: Sequence[Target]) -> list[list[str]]:
+    return [_write_target(target) for target in targets]
+
+
+def _read_targets(value: Sequence[Sequence[str]]) -> tuple[Target, ...]:
+    return tuple(_read_target(target) for target in value)
+
+
+def _id(references: str = "") -> Column[Any]:
+    if references:
+        return Column(f"{references}_id", String(), ForeignKey(f"{references}.id"), nullable=False)
+    return Column("id", String(), primary_key=True)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+alert_group = Table(
+    "alert_group",
+    metadata,
+    _id(),
+    Column("gid", BigInteger, nullable=False),
+    Column("sid", BigInteger, nullable=False),
+    Column("signature", Words, nullable=False),
+    Column("category", Words, nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("src_ip", Words, nullable=False),
+    Column("dest_ip", Words, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("first_seen", Moment, nullable=False),
+    Column("last_seen", Moment, nullable=False),
+    Column("event_id", String(), nullable=False),
+    Column("state", Choice(GroupState), nullable=False),
+    Column("verdict", Choice(Verdict), nullable=False),
+    Column("incident_id", String(), nullable=False),
+    Column("badges", _texts(), nullable=False),
+    Column("sensor", Words, nullable=False),
+    UniqueConstraint("gid", "sid", "src_ip", "dest_ip"),
+)
+Index("ix_alert_group_priority", alert_group.c.state, alert_group.c.severity, alert_group.c["count"].desc())
+Index("ix_alert_group_last_seen", alert_group.c.state, alert_group.c.last_seen.desc())
+Index("ix_alert_group_incident", alert_group.c.incident_id)
+
+incident = Table(
+    "incident",
+    metadata,
+    _id(),
+    Column("title", Words, nullable=False),
+    Column("threat_class", Choice(ThreatClass), nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("state", Choice(IncidentState), nullable=False, index=True),
+    Column("detected_at", Moment, nullable=False),
+    Column("opened_at", Moment, nullable=False, index=True),
+    Column("opened_by", Words, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("profile", Words, nullable=False),
+    Column("summary", Words, nullable=False),
+    Column("group_ids", _texts(), nullable=False),
+    Column("affected", _texts(), nullable=False),
+    Column("indicators", _texts(), nullable=False),
+    Column("timeline", Document(_write_timeline, _read_timeline), nullable=False),
+    Column("closed_at", Moment),
+    Column("drill", Boolean, nullable=False),
+    Column("notes", _texts(), nullable=False),
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    _id(),
+    _id("incident"),
+    Column("measure", Choice(Measure), nullable=False),
+    Column("targets", Document(_write_targets, _read_targets), nullable=False),
+    Column("scope", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("authority", Document(_write_authority, _read_authority), nullable=False),
+    Column("decided_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Index("ix_decision_incident", "incident_id", "decided_at"),
+    Index("ix_decision_decided", "decided_at"),
+)
+
+action = Table(
+    "action",
+    metadata,
+    _id(),
+    _id("decision"),
+    _id("incident"),
+    Column("measure", Choice(Measure), nullable=False),
+    Column("target", Document(_write_target, _read_target), nullable=False),
+    Column("mitigator", Words, nullable=False),
+    Column("state", Choice(ActionState), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("dry_run", Boolean, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("applied_at", Moment),
+    Column("ended_at", Moment),
+    Index("ix_action_state", "state", "created_at"),
+    Index("ix_action_incident", "incident_id", "created_at"),
+    Index("ix_action_decision", "decision_id"),
+    Index("ix_action_created", "created_at"),
+)
+
+report = Table(
+    "report",
+    metadata,
+    _id(),
+    _id("incident"),
+    Column("stage", Choice(Stage), nullable=False),
+    Column("state", Choice(ReportState), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("body", Document(dict, dict), nullable=False),
+    Column("signed_off_by", Words, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", Moment),
+    Column("last_error", Words, nullable=False),
+    Column("receipt", Document(_write_receipt, _read_receipt)),
+    Index("ix_report_state", "state", "created_at"),
+    Index("ix_report_due", "state", "due_at"),
+    Index("ix_report_incident", "incident_id", "created_at"),
+    Index("ix_report_created", "created_at"),
+)
+
+account = Table(
+    "account",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("role", Choice(Role), nullable=False),
+    Column("password_hash", Words, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("must_change", Boolean, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("actor", Words, nullable=False),
+    Column("verb", Words, nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("previous", String(), nullable=False),
+    Column("hash", String(), nullable=False),
+    Index("ix_audit_subject", "subject", "seq"),
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(), nullable=False),
+)
