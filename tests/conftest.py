@@ -1,4 +1,4 @@
-"""What all tests share: where the shared material is, and that a skip in CI is a failure unless it says why it may be."""
+"""What all tests share: where the shared material is; in CI a skip without an accepted reason is a failure."""
 
 import os
 from pathlib import Path

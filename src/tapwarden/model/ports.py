@@ -133,7 +133,7 @@ class CaseStore(Protocol):
     ) -> Sequence[Report]: ...
 
     def due_reports(self, now: datetime, *, limit: int = 100) -> Sequence[Report]:
-        """What the outbox has to look at: ready or sending, and no next attempt later than ``now``; earliest due first."""
+        """What the outbox has to look at: ready or sending, next attempt not after ``now``; earliest due first."""
         ...
 
     # people and the trail
