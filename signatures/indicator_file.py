@@ -8,6 +8,8 @@ import gzip
 import io
 import ipaddress
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,15 +112,15 @@ def _is_name(text: str) -> bool:
     return all(_LABEL.match(label) for label in name.split("."))
 
 
-def _opened(path: Path) -> io.TextIOWrapper:
-    raw = path.open("rb")
-    magic = raw.read(4)
-    raw.seek(0)
-    binary: io.BufferedIOBase
-    if magic[:2] == b"\x1f\x8b":
-        binary = gzip.GzipFile(fileobj=raw)
-    elif magic == b"\x28\xb5\x2f\xfd":
-        binary = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, closefd=True), 1 << 20)
-    else:
-        binary = raw
-    return io.TextIOWrapper(binary, encoding="utf-8", errors="replace")
+@contextmanager
+def _opened(path: Path) -> Iterator[io.TextIOWrapper]:
+    """The file's text, unpacked. What is not UTF-8 is replaced: it is no indicator anyway."""
+    with path.open("rb") as raw:
+        magic = raw.peek(4)[:4]
+        binary: io.BufferedIOBase = raw
+        if magic[:2] == b"\x1f\x8b":
+            binary = gzip.GzipFile(fileobj=raw)
+        elif magic == b"\x28\xb5\x2f\xfd":
+            binary = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, closefd=False), 1 << 20)
+        with io.TextIOWrapper(binary, encoding="utf-8", errors="replace") as text:
+            yield text
