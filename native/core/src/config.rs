@@ -94,6 +94,8 @@ pub struct FlowLimits {
     pub closed_s: u32,
     /// VLAN identifiers tell flows apart.
     pub vlan_tracking: bool,
+    /// Keys the table's hash; give a random one where the traffic may be hostile.
+    pub hash_seed: u64,
 }
 
 impl Default for FlowLimits {
@@ -104,6 +106,7 @@ impl Default for FlowLimits {
             established_s: [600, 300, 300, 300],
             closed_s: 60,
             vlan_tracking: true,
+            hash_seed: 0x5bd1_e995_9bd1_e995,
         }
     }
 }
@@ -265,6 +268,14 @@ pub struct Output {
     pub sensor: String,
     /// `in_iface` of live records; empty leaves it out.
     pub in_iface: String,
+    /// `community_id` in records of flows.
+    pub community_id: bool,
+    /// Seed of the Community ID.
+    pub community_id_seed: u16,
+    /// `pcap_cnt` (the packet's number in its capture) in records.
+    pub packet_number: bool,
+    /// Kinds of `anomaly` records: decode, stream, applayer.
+    pub anomaly: Vec<String>,
 }
 
 impl Default for Output {
@@ -278,6 +289,10 @@ impl Default for Output {
             file_hashes: vec!["md5".into(), "sha1".into(), "sha256".into()],
             sensor: String::new(),
             in_iface: String::new(),
+            community_id: true,
+            community_id_seed: 0,
+            packet_number: true,
+            anomaly: vec!["decode".into(), "stream".into(), "applayer".into()],
         }
     }
 }

@@ -5,6 +5,9 @@
 
 pub mod app;
 pub mod config;
+pub mod counters;
+pub mod decode;
+pub mod defrag;
 pub mod engine;
 pub mod event;
 pub mod file;
@@ -13,3 +16,4 @@ pub mod packet;
 pub mod rule;
 pub mod stream;
 pub mod time;
+pub mod wire;

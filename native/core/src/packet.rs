@@ -69,6 +69,12 @@ pub struct Tcp<'a> {
     pub timestamps: Option<(u32, u32)>,
     /// SACK-permitted option present.
     pub sack_permitted: bool,
+    /// Blocks of the SACK option (pairs of 32 bit edges), if present and well-formed.
+    pub sack: &'a [u8],
+    /// Fast Open option (RFC 7413) present.
+    pub fast_open: bool,
+    /// MD5 (RFC 2385) or AO (RFC 5925) option present.
+    pub authenticated: bool,
 }
 
 /// FIN flag.
@@ -148,6 +154,65 @@ pub struct Ip<'a> {
     pub payload: &'a [u8],
 }
 
+/// Where a packet comes from (EVE's `pkt_src`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// A captured frame.
+    #[default]
+    Wire,
+    /// Taken out of GRE.
+    Gre,
+    /// Taken out of IPv4.
+    Ipv4,
+    /// Taken out of IPv6.
+    Ipv6,
+    /// Taken out of Teredo.
+    Teredo,
+    /// Taken out of VXLAN.
+    Vxlan,
+    /// Taken out of Geneve.
+    Geneve,
+    /// Put together from fragments.
+    Defrag,
+    /// Made at the end of a flow.
+    FlowTimeout,
+    /// Made when a TCP session starts over.
+    StreamFlush,
+}
+
+impl Origin {
+    /// Suricata's text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Origin::Wire => "wire/pcap",
+            Origin::Gre => "gre tunnel",
+            Origin::Ipv4 => "ipv4 tunnel",
+            Origin::Ipv6 => "ipv6 tunnel",
+            Origin::Teredo => "teredo tunnel",
+            Origin::Vxlan => "vxlan encapsulation",
+            Origin::Geneve => "geneve encapsulation",
+            Origin::Defrag => "defrag",
+            Origin::FlowTimeout => "stream (flow timeout)",
+            Origin::StreamFlush => "stream (detect/log)",
+        }
+    }
+}
+
+/// The outermost packet of a tunnel, as alerts show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Outer {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// Source port, 0 without ports.
+    pub sport: u16,
+    /// Destination port, 0 without ports.
+    pub dport: u16,
+    /// IP protocol.
+    pub proto: u8,
+}
+
 /// A packet with its layers, valid while the frame's (or the reassembled datagram's) octets are.
 #[derive(Clone, Debug)]
 pub struct Packet<'a> {
@@ -193,7 +258,32 @@ pub struct Packet<'a> {
     pub checksum_invalid: bool,
     /// Set by the flow layer.
     pub direction: Option<Direction>,
+    /// The flow was established when this packet had been counted (`flow:established` of this packet).
+    pub established: bool,
+    /// First packet of its flow in its direction.
+    pub first_in_direction: bool,
+    /// An event made it invalid (Suricata's `PKT_IS_INVALID`).
+    pub invalid: bool,
+    /// A fragment that is not looked into; the reassembled packet is.
+    pub fragment: bool,
+    /// Its payload is inspected as a packet of its own (tunnel) or not at all.
+    pub payload_inspected_elsewhere: bool,
+    /// It goes to the flow layer.
+    pub wants_flow: bool,
+    /// Its payload was taken into the TCP stream, whose inspection covers it (`PKT_STREAM_ADD`).
+    pub in_stream: bool,
+    /// Pseudo packet or last packet: nothing follows on this stream direction (`STREAM_EOF`).
+    pub stream_ended: bool,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The outermost packet of the tunnel it was taken out of.
+    pub outer: Option<Outer>,
+    /// Headers decoded so far, its tunnels' included; bounded.
+    pub(crate) layers: u8,
 }
+
+/// At most this many events are kept on a packet (Suricata's `PACKET_ENGINE_EVENT_MAX`).
+const MAX_EVENTS: usize = 15;
 
 impl<'a> Packet<'a> {
     /// A packet of which nothing is known yet but the frame.
@@ -220,7 +310,31 @@ impl<'a> Packet<'a> {
             reassembled: false,
             checksum_invalid: false,
             direction: None,
+            established: false,
+            first_in_direction: false,
+            invalid: false,
+            fragment: false,
+            payload_inspected_elsewhere: false,
+            wants_flow: false,
+            in_stream: false,
+            stream_ended: false,
+            origin: Origin::Wire,
+            outer: None,
+            layers: 0,
         }
+    }
+
+    /// Note something odd.
+    pub fn raise(&mut self, event: &'static str) {
+        if !self.events.contains(&event) && self.events.len() < MAX_EVENTS {
+            self.events.push(event);
+        }
+    }
+
+    /// Note something that makes the packet invalid.
+    pub fn malformed(&mut self, event: &'static str) {
+        self.invalid = true;
+        self.raise(event);
     }
 
     /// The TCP header, if it is TCP.

@@ -1,4 +1,9 @@
 //! EVE records: one file per kind, and the JSON they are written with.
 
+pub mod anomaly;
+pub mod flow;
+pub mod header;
 pub mod json;
+pub mod protocol_name;
 pub mod sink;
+pub mod stats;

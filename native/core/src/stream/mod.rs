@@ -13,10 +13,13 @@ pub struct Session {
     pub established: bool,
     /// Picked up without its handshake.
     pub midstream: bool,
+    /// TCP flags seen, by direction.
+    pub flags: [u8; 2],
 }
 
 /// One direction.
 #[derive(Debug, Default)]
+#[allow(dead_code)] // read once the layers above are there
 pub struct HalfStream {
     /// Contiguous octets in memory; `base` is the offset of the first.
     pub(crate) data: Vec<u8>,
@@ -33,6 +36,11 @@ pub struct HalfStream {
 }
 
 impl Session {
+    /// The TCP state as EVE names it.
+    pub fn state_name(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The half-stream of a direction.
     pub fn half(&self, direction: Direction) -> &HalfStream {
         &self.halves[direction.index()]
@@ -45,6 +53,11 @@ impl Session {
 }
 
 impl HalfStream {
+    /// Octets were lost.
+    pub fn has_gap(&self) -> bool {
+        false
+    }
+
     /// Inspect what was received and acknowledged so far at the next chance, even if the chunk is not full.
     pub fn trigger_raw(&mut self) {
         self.raw_trigger = true;
