@@ -30,7 +30,8 @@ class Event:
     @cached_property
     def id(self) -> str:
         """32 hex digits: 12 of the milliseconds since 1970 (so ids sort by time), 20 of BLAKE2b(origin, raw)."""
-        digest = hashlib.blake2b(self.origin.encode() + b"\0" + self.raw, digest_size=10).hexdigest()
+        origin = self.origin.encode("utf-8", "surrogatepass")  # a path may have any octets
+        digest = hashlib.blake2b(origin + b"\0" + self.raw, digest_size=10).hexdigest()
         return f"{max(0, int(self.timestamp.timestamp() * 1000)):012x}{digest}"
 
     @cached_property
@@ -40,7 +41,10 @@ class Event:
             parsed = datetime.fromisoformat(str(self.eve["timestamp"]))
         except (KeyError, ValueError):
             return datetime(1970, 1, 1, tzinfo=UTC)
-        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        try:
+            return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        except OverflowError:  # year 1 or 9999 with an offset that leads out of the calendar
+            return datetime(1970, 1, 1, tzinfo=UTC)
 
     @property
     def kind(self) -> str:

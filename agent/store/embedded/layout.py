@@ -1,0 +1,112 @@
+"""The files' layout: which file an event is in, the number it has there, and the tables.
+
+A number (``seq``) is the row's key: microseconds since the day's beginning (37 bits), then 26 bits of the event's id.
+Rows are therefore kept in the order of time, finding an event by id or by time needs no index, and storing one twice
+stores it once. Two events with one number are told apart by their ids; the second takes the next number.
+
+Events whose time cannot be believed, or that would open one file too many, are kept in one file named ``undated``,
+with seconds since 1970 in place of microseconds.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+
+from tapwarden.model.event import Event
+
+FORMAT = 1
+"""``user_version`` of the files this module writes and reads."""
+
+HASH_BITS = 26
+HASH_MASK = (1 << HASH_BITS) - 1
+TIME_MAX = (1 << 37) - 1
+
+UNDATED = "undated"
+EARLIEST = date(1990, 1, 1)
+"""No capture is older than the first capture format; a time before it is a clock that was never set."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+TABLES = """
+CREATE TABLE block (id INTEGER PRIMARY KEY, codec INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE word (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+CREATE TABLE address (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, packed BLOB);
+CREATE INDEX address_packed ON address (packed) WHERE packed IS NOT NULL;
+CREATE TABLE event (
+    seq INTEGER PRIMARY KEY,
+    block INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    src INTEGER,
+    dest INTEGER,
+    src_port INTEGER,
+    dest_port INTEGER,
+    sid INTEGER,
+    signature INTEGER,
+    app_proto INTEGER,
+    sensor INTEGER,
+    flow_id INTEGER,
+    community_id BLOB
+);
+CREATE INDEX event_kind ON event (kind);
+CREATE INDEX event_src ON event (src) WHERE src IS NOT NULL;
+CREATE INDEX event_dest ON event (dest) WHERE dest IS NOT NULL;
+CREATE INDEX event_sid ON event (sid) WHERE sid IS NOT NULL;
+CREATE INDEX event_flow ON event (flow_id) WHERE flow_id IS NOT NULL;
+CREATE INDEX event_community ON event (community_id) WHERE community_id IS NOT NULL;
+CREATE TABLE term (
+    field INTEGER NOT NULL, value TEXT NOT NULL, event INTEGER NOT NULL, PRIMARY KEY (field, value, event)
+) WITHOUT ROWID;
+CREATE TABLE tally (events INTEGER NOT NULL);
+INSERT INTO tally VALUES (0);
+"""
+
+
+def day_of(event: Event) -> date:
+    """The UTC day of the event's time."""
+    return event.timestamp.date()
+
+
+def number_of(event: Event, partition: str) -> int:
+    """The number the event has in the partition, unless another one has it."""
+    since = event.timestamp - beginning(partition)
+    elapsed = since // (timedelta(seconds=1) if partition == UNDATED else _MICROSECOND)
+    return (min(max(elapsed, 0), TIME_MAX) << HASH_BITS) | (int(event.id[-7:], 16) & HASH_MASK)
+
+
+def following(number: int) -> int:
+    """The number to try when another event has this one: the same time."""
+    return (number & ~HASH_MASK) | ((number + 1) & HASH_MASK)
+
+
+def beginning(partition: str) -> datetime:
+    """The time that the partition's numbers count from."""
+    if partition == UNDATED:
+        return _EPOCH
+    day = date.fromisoformat(partition)
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def time_of(number: int, partition: str) -> datetime:
+    """The time of the event with this number; to the second in the undated partition."""
+    elapsed = number >> HASH_BITS
+    if partition != UNDATED:
+        return beginning(partition) + elapsed * _MICROSECOND
+    return _EPOCH + timedelta(seconds=min(elapsed, 253402300799))
+
+
+def first_number(moment: datetime, partition: str) -> int:
+    """The lowest number an event at this time or later has in the partition; may be beyond all or negative."""
+    elapsed = (moment - beginning(partition)) // _MICROSECOND
+    if partition == UNDATED:
+        elapsed = -(-elapsed // 1_000_000)
+    return min(elapsed, TIME_MAX + 1) << HASH_BITS
+
+
+def unit_us(partition: str) -> int:
+    """Microseconds of one step of the partition's times."""
+    return 1_000_000 if partition == UNDATED else 1
+
+
+def order(partitions: set[str]) -> list[str]:
+    """Newest day first, undated last: the order of paging."""
+    return sorted(partitions - {UNDATED}, reverse=True) + sorted(partitions & {UNDATED})

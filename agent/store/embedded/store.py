@@ -1,0 +1,400 @@
+"""EmbeddedEventStore: the EventStore port on day files."""
+
+import logging
+import os
+import sqlite3
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tapwarden.agent.store.embedded import block, layout
+from tapwarden.agent.store.embedded.columns import Term, columns_of, domain_name
+from tapwarden.agent.store.embedded.files import Files, UnknownFormat, is_damage
+from tapwarden.agent.store.embedded.query import condition
+from tapwarden.agent.store.embedded.writer import Row, Writer
+from tapwarden.model.errors import StoreError
+from tapwarden.model.event import Bucket, Event, EventPage, EventQuery, StoreStatus, TopEntry
+from tapwarden.model.ports import Clock
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PARTITIONS_MAX = 800
+"""Day files kept for replayed captures to be added to; further days go to the undated file. Recent days always fit."""
+
+WRITERS_MAX = 4
+"""Day files open for writing at the same time; the least recently used one is closed for another."""
+
+PAGE_MAX = 10_000
+"""Events of one page at most."""
+
+TOP_MAX = 10_000
+"""Values counted of one partition in ``top``; where a day has more, the rarest of them are not counted."""
+
+_TOP_SQL = {
+    "src_ip": "SELECT address.text, n FROM (SELECT src AS v, count(*) AS n {} GROUP BY src) JOIN address ON id = v",
+    "dest_ip": "SELECT address.text, n FROM (SELECT dest AS v, count(*) AS n {} GROUP BY dest) JOIN address ON id = v",
+    "dest_port": "SELECT dest_port AS v, count(*) AS n {} GROUP BY dest_port HAVING v IS NOT NULL",
+    "sid": "SELECT sid AS v, count(*) AS n {} GROUP BY sid HAVING v IS NOT NULL",
+    "domain": "SELECT value AS v, count(*) AS n FROM term WHERE field={field} AND event IN (SELECT seq {}) GROUP BY v",
+} | {
+    name: f"SELECT word.text, n FROM (SELECT {column} AS v, count(*) AS n {{}} GROUP BY {column}) JOIN word ON id = v"
+    for name, column in (
+        ("signature", "signature"),
+        ("event_type", "kind"),
+        ("app_proto", "app_proto"),
+        ("sensor", "sensor"),
+    )
+}
+
+
+class EmbeddedEventStore:
+    """Events in SQLite files, one for each UTC day of the events' time, in ``folder``.
+
+    ``append`` is one transaction a day: events on both sides of a midnight may be stored one day at a time, and a
+    repeated call stores what is missing. Reading needs no lock of the writer's, from other threads and processes as
+    well. A damaged file is set aside under another name, counted, and named in ``status``; the other days still answer.
+    Records that are no JSON object are counted as rejected and left out. ValueError for a query that makes no sense (an
+    address that is none, a cursor that is none).
+    """
+
+    def __init__(self, folder: Path, clock: Clock, *, partitions_max: int = PARTITIONS_MAX) -> None:
+        self._files = Files(folder)
+        self._clock = clock
+        self._partitions_max = partitions_max
+        self._writers: OrderedDict[str, Writer] = OrderedDict()
+        self._write_lock = threading.Lock()
+        self._count_lock = threading.Lock()
+        self._counters: Counter[str] = Counter()
+        self._damaged: dict[str, str] = {}
+        self._problem = ""
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        except OSError as error:
+            raise StoreError(f"cannot make {folder}: {error.strerror}") from error
+
+    # writing
+
+    def append(self, events: Sequence[Event]) -> int:
+        """See the port."""
+        with self._write_lock:
+            by_partition = self._sorted_out(events)
+            return sum(self._append_to(partition, rows) for partition, rows in by_partition.items())
+
+    def _sorted_out(self, events: Sequence[Event]) -> dict[str, list[Row]]:
+        by_day: dict[date, dict[str, Row]] = {}
+        rejected = 0
+        for event in events:
+            try:
+                row = (event, columns_of(event.eve))
+                by_day.setdefault(layout.day_of(event), {})[event.id] = row
+            except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+                rejected += 1
+        self._count("rejected", rejected)
+        by_partition: dict[str, list[Row]] = {}
+        if by_day:
+            there = set(self._files.partitions())
+            for day, rows in sorted(by_day.items()):
+                partition = self._partition_of(day, there)
+                there.add(partition)
+                by_partition.setdefault(partition, []).extend(rows.values())
+        return by_partition
+
+    def _partition_of(self, day: date, there: set[str]) -> str:
+        name = day.isoformat()
+        if name in there:
+            return name
+        today = self._clock.now().date()
+        if today - timedelta(days=1) <= day <= today + timedelta(days=1):
+            return name
+        if layout.EARLIEST <= day < today and len(there) < self._partitions_max:
+            return name
+        return layout.UNDATED
+
+    def _append_to(self, partition: str, rows: Sequence[Row]) -> int:
+        for last_try in (False, True):
+            try:
+                added = self._writer(partition).append(rows)
+            except sqlite3.Error as error:
+                self._drop_writer(partition)
+                if is_damage(error) and not last_try and self._set_aside(partition, error):
+                    continue  # into a new file
+                self._problem = f"cannot store events of {partition}: {error}"
+                raise StoreError(self._problem) from error
+            except UnknownFormat as error:
+                raise StoreError(str(error)) from error
+            self._problem = ""
+            self._count("appended", added)
+            self._count("duplicates", len(rows) - added)
+            if partition == layout.UNDATED:
+                self._count("undated", added)
+            return added
+        raise StoreError(f"{partition} cannot be used")  # pragma: no cover - the loop returns or raises
+
+    def _writer(self, partition: str) -> Writer:
+        writer = self._writers.get(partition)
+        if writer is None:
+            while len(self._writers) >= WRITERS_MAX:
+                self._writers.popitem(last=False)[1].close()
+            writer = self._writers[partition] = Writer(self._files.path(partition), partition)
+        self._writers.move_to_end(partition)
+        return writer
+
+    def _drop_writer(self, partition: str) -> None:
+        writer = self._writers.pop(partition, None)
+        if writer is not None:
+            writer.close()
+
+    def close(self) -> None:
+        """Close all files."""
+        with self._write_lock:
+            while self._writers:
+                self._writers.popitem()[1].close()
+        self._files.close()
+
+    # reading
+
+    def get(self, event_id: str) -> Event | None:
+        """The event with this id, or None."""
+        try:
+            milliseconds, low = int(event_id[:12], 16), int(event_id[-7:], 16) & layout.HASH_MASK
+        except ValueError:
+            return None
+        if len(event_id) != 32:
+            return None
+        # the id's milliseconds were rounded from a float: one more on either side
+        moments = [_moment(milliseconds - 1), _moment(milliseconds + 2)]
+        for partition in self._files.partitions():
+            if partition not in {layout.UNDATED, *(moment.date().isoformat() for moment in moments)}:
+                continue
+            found = self._ask(partition, partial(self._with_id, partition, event_id, moments, low))
+            if found is not None:
+                return found
+        return None
+
+    def _with_id(
+        self, partition: str, event_id: str, moments: Sequence[datetime], low: int, connection: sqlite3.Connection
+    ) -> Event | None:
+        first, last = (layout.first_number(moment, partition) for moment in moments)
+        if partition == layout.UNDATED:
+            first, last = max(first - (2 << layout.HASH_BITS), 0), last + (2 << layout.HASH_BITS)
+        statement = (
+            "SELECT codec, data, slot FROM event JOIN block ON block.id = event.block"
+            f" WHERE seq BETWEEN ? AND ? AND ((seq & {layout.HASH_MASK}) - ?) & {layout.HASH_MASK} < 8"
+        )
+        for codec, data, slot in connection.execute(statement, (first, last, low)):
+            for event in self._records(data, codec)[slot : slot + 1]:
+                if event.id == event_id:
+                    return event
+        return None
+
+    def search(self, query: EventQuery, *, limit: int = 100, cursor: str = "") -> EventPage:
+        """Newest first; events of the undated file come last. ``limit`` is held between 1 and 10,000."""
+        limit = min(max(limit, 1), PAGE_MAX)
+        after_partition, after_number = _read_cursor(cursor)
+        found: list[tuple[str, int, Event]] = []
+        for partition in self._within(query):
+            if after_partition and not _at_or_after(partition, after_partition):
+                continue
+            before = after_number if partition == after_partition else None
+            wanted = limit + 1 - len(found)
+            rows = self._ask(partition, partial(self._page, partition, query, before, wanted))
+            found += [(partition, number, event) for number, event in rows or ()]
+            if len(found) > limit:
+                last = found[limit - 1]
+                return EventPage(tuple(event for _, _, event in found[:limit]), f"{last[0]}:{last[1]}")
+        return EventPage(tuple(event for _, _, event in found))
+
+    def _page(
+        self, partition: str, query: EventQuery, before: int | None, limit: int, connection: sqlite3.Connection
+    ) -> list[tuple[int, Event]]:
+        where = condition(query, partition, connection)
+        if where is None:
+            return []
+        if before is not None:
+            where.add("seq < ?", before)
+        statement = f"SELECT seq, event.block, slot {where.sql} ORDER BY seq DESC LIMIT ?"
+        places = connection.execute(statement, (*where.values, limit)).fetchall()
+        blocks: dict[int, list[Event]] = {}
+        for number in {place[1] for place in places}:
+            codec, data = connection.execute("SELECT codec, data FROM block WHERE id = ?", (number,)).fetchone()
+            blocks[number] = self._records(data, codec)
+        return [(seq, event) for seq, number, slot in places for event in blocks[number][slot : slot + 1]]
+
+    def _records(self, data: bytes, codec: int) -> list[Event]:
+        try:
+            return block.unpack(data, codec)
+        except block.BlockError:
+            self._count("damaged_blocks", 1)
+            return []
+
+    def count(self, query: EventQuery) -> int:
+        """How many events match."""
+        return sum(row[0] for _, row in self._each(query, "SELECT count(*) {}"))
+
+    def histogram(self, query: EventQuery, *, interval_s: int) -> Sequence[Bucket]:
+        """Counts by interval (multiples of it since 1970, UTC), oldest first; intervals without events are left out."""
+        if interval_s < 1:
+            raise ValueError("an interval is at least one second")
+        counted: Counter[int] = Counter()
+        for partition, (start, count) in self._each(query, _histogram_sql(interval_s)):
+            offset_s = int(layout.beginning(partition).timestamp())
+            counted[(offset_s + start) // interval_s] += count
+        return [Bucket(_moment(bucket * interval_s * 1000), counted[bucket]) for bucket in sorted(counted)]
+
+    def top(self, query: EventQuery, field: str, *, limit: int = 10) -> Sequence[TopEntry]:
+        """See the port."""
+        if field not in _TOP_SQL:
+            raise ValueError(f"top lists are made of {', '.join(_TOP_SQL)}, not of {field!r}")
+        sql = _TOP_SQL[field].replace("{field}", str(int(Term.DOMAIN))) + f" ORDER BY n DESC LIMIT {TOP_MAX}"
+        counted: Counter[str] = Counter()
+        for _, (value, count) in self._each(query, sql):
+            text = domain_name(value) if field == "domain" else str(value)
+            if text:
+                counted[text] += count
+        ranked = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+        return [TopEntry(value, count) for value, count in ranked[: max(limit, 0)]]
+
+    def _each(self, query: EventQuery, sql: str | Callable[[str], str]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """The rows of a statement, over all partitions; ``{}`` in it stands for the query's FROM and WHERE."""
+        for partition in self._within(query):
+            text = sql if isinstance(sql, str) else sql(partition)
+            for row in self._ask(partition, partial(_rows, query, partition, text)) or ():
+                yield partition, row
+
+    def _within(self, query: EventQuery) -> list[str]:
+        def can_match(partition: str) -> bool:
+            if partition == layout.UNDATED:
+                return True
+            day = date.fromisoformat(partition)
+            if query.since is not None and day < query.since.astimezone(UTC).date():
+                return False
+            return query.until is None or day <= query.until.astimezone(UTC).date()
+
+        return [partition for partition in self._files.partitions() if can_match(partition)]
+
+    def status(self) -> StoreStatus:
+        """What is there; ``problem`` says what the last append failed of, and which files are damaged."""
+        events, size = 0, 0
+        times: list[datetime] = []
+        try:
+            partitions, problem = self._files.partitions(), self._problem
+        except StoreError as error:
+            partitions, problem = [], str(error)
+        for partition in partitions:
+            size += self._files.size_octets(partition)
+            row = self._ask(partition, _tally)
+            if row is not None:
+                events += row[0]
+                times += [layout.time_of(number, partition) for number in row[1:] if number is not None]
+        with self._count_lock:
+            counters = dict(self._counters)
+            damaged = list(self._damaged.values())
+        return StoreStatus(
+            backend="embedded",
+            events=events,
+            size_octets=size,
+            partitions=tuple(partitions),
+            oldest=min(times, default=None),
+            newest=max(times, default=None),
+            rejected=counters.get("rejected", 0),
+            writable=not self._problem and os.access(self._files.folder, os.W_OK),
+            problem="; ".join(filter(None, [problem, *damaged])),
+            counters=counters,
+        )
+
+    # trouble
+
+    def _ask(self, partition: str, question: Callable[[sqlite3.Connection], T]) -> T | None:
+        """The answer of a partition; None when it is gone or damaged (then it is set aside). Raises StoreError."""
+        asked = self._files.identity(partition)
+        try:
+            with self._files.reader(partition) as connection:
+                return question(connection)
+        except sqlite3.Error as error:
+            if is_damage(error):
+                with self._write_lock:
+                    if (
+                        self._files.identity(partition) == asked
+                    ):  # else another thread was quicker, and this is a new one
+                        self._drop_writer(partition)
+                        self._set_aside(partition, error)
+                return None
+            if not self._files.path(partition).exists():
+                return None  # dropped by retention since it was listed
+            raise StoreError(f"cannot read events of {partition}: {error}") from error
+        except UnknownFormat as error:
+            self._note(partition, str(error))
+            return None
+
+    def _set_aside(self, partition: str, error: sqlite3.Error) -> bool:
+        kept = self._files.set_aside(partition)
+        where = f"set aside as {kept.name}" if kept else "left out, the folder cannot be written"
+        self._note(partition, f"{self._files.path(partition).name} is damaged ({error}): {where}")
+        return kept is not None
+
+    def _note(self, partition: str, problem: str) -> None:
+        with self._count_lock:
+            known = self._damaged.get(partition)
+            if known == problem:
+                return
+            self._damaged[partition] = problem
+            self._counters["damaged_files"] += 1
+        log.error("store=embedded problem=%r", problem)
+
+    def _count(self, name: str, number: int) -> None:
+        if number:
+            with self._count_lock:
+                self._counters[name] += number
+
+
+def _rows(query: EventQuery, partition: str, sql: str, connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    where = condition(query, partition, connection)
+    if where is None:
+        return []
+    return connection.execute(sql.replace("{}", where.sql), where.values).fetchall()
+
+
+def _tally(connection: sqlite3.Connection) -> tuple[int, int | None, int | None]:
+    row: tuple[int, int | None, int | None] = connection.execute(
+        "SELECT events, (SELECT min(seq) FROM event), (SELECT max(seq) FROM event) FROM tally"
+    ).fetchone()
+    return row
+
+
+def _histogram_sql(interval_s: int) -> Callable[[str], str]:
+    def sql(partition: str) -> str:
+        per_second = 1_000_000 // layout.unit_us(partition)
+        offset_s = int(layout.beginning(partition).timestamp()) % interval_s
+        # seconds since the partition's beginning, cut to whole intervals since 1970
+        seconds = f"((seq >> {layout.HASH_BITS}) / {per_second})"
+        return (
+            f"SELECT ({seconds} + {offset_s}) / {interval_s} * {interval_s} - {offset_s} AS s, count(*) {{}} GROUP BY s"
+        )
+
+    return sql
+
+
+def _moment(milliseconds: int) -> datetime:
+    latest = 253402300799999
+    return layout.beginning(layout.UNDATED) + timedelta(milliseconds=min(max(milliseconds, 0), latest))
+
+
+def _read_cursor(cursor: str) -> tuple[str, int]:
+    if not cursor:
+        return "", 0
+    partition, _, number = cursor.partition(":")
+    try:
+        layout.beginning(partition)
+        return partition, int(number)
+    except ValueError as error:
+        raise ValueError(f"{cursor!r} is no cursor of this store") from error
+
+
+def _at_or_after(partition: str, reached: str) -> bool:
+    return partition in layout.order({partition, reached})[1:] or partition == reached

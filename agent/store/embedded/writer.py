@@ -1,0 +1,183 @@
+"""Writing to one partition: one transaction an append, dictionaries kept in memory."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import zstandard
+
+from tapwarden.agent.store.embedded import block, layout
+from tapwarden.agent.store.embedded.columns import Columns, address_key
+from tapwarden.agent.store.embedded.files import BUSY_TIMEOUT_S, UnknownFormat
+from tapwarden.model.event import Event
+
+DICTIONARY_MAX = 200_000
+"""Entries of each dictionary kept in memory (about 20 MB); beyond it, it is forgotten and looked up again."""
+
+Row = tuple[Event, Columns]
+
+
+class Writer:
+    """The one writing connection to a partition. Methods raise sqlite3.Error, and then nothing of theirs is stored."""
+
+    def __init__(self, path: Path, partition: str) -> None:
+        self.partition = partition
+        self._words: dict[str, int] = {}
+        self._addresses: dict[str, int] = {}
+        self._compressor = zstandard.ZstdCompressor(level=block.LEVEL, write_checksum=True)
+        self._connection = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=32
+        )
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        run = self._connection.execute
+        run("PRAGMA page_size=8192")
+        run("PRAGMA journal_mode=WAL")
+        run("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; a power cut at most the last moments
+        run("PRAGMA cache_size=-65536")
+        run("PRAGMA wal_autocheckpoint=4000")
+        run("BEGIN IMMEDIATE")
+        try:
+            version = run("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                for statement in layout.TABLES.split(";\n"):
+                    if statement.strip():
+                        run(statement)
+                run(f"PRAGMA user_version={layout.FORMAT}")
+            elif version != layout.FORMAT:
+                raise UnknownFormat(f"{self.partition} has format {version}, this version writes {layout.FORMAT}")
+            run("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def close(self) -> None:
+        """Write the log back into the file and let go of it."""
+        self._connection.close()
+
+    def append(self, rows: Sequence[Row]) -> int:
+        """Store those rows that are not there yet; how many they were."""
+        numbered = self._numbered_blindly(rows)
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            if numbered is None or not self._insert(numbered):
+                # some are there already, which is rare (a batch delivered again): look at each
+                self._roll_back()
+                self._connection.execute("BEGIN IMMEDIATE")
+                numbered = self._numbered_new(rows)
+                self._insert(numbered)
+            self._connection.execute("UPDATE tally SET events = events + ?", (len(numbered),))
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        return len(numbered)
+
+    def _roll_back(self) -> None:
+        self._words.clear()  # what the transaction added to the dictionaries is gone
+        self._addresses.clear()
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _numbered_blindly(self, rows: Sequence[Row]) -> list[tuple[int, Row]] | None:
+        partition = self.partition
+        numbered = [(layout.number_of(row[0], partition), row) for row in rows]
+        numbered.sort(key=_first)  # into the tables in their order
+        if len({number for number, _ in numbered}) != len(numbered):
+            return None
+        return numbered
+
+    def _numbered_new(self, rows: Sequence[Row]) -> list[tuple[int, Row]]:
+        taken: dict[int, str] = {}
+        numbered = []
+        for row in rows:
+            event = row[0]
+            number = layout.number_of(event, self.partition)
+            while (holder := taken.get(number) or self._stored_id(number)) not in (None, event.id):
+                number = layout.following(number)
+            if holder is None:
+                taken[number] = event.id
+                numbered.append((number, row))
+        numbered.sort(key=_first)
+        return numbered
+
+    def _stored_id(self, number: int) -> str | None:
+        statement = "SELECT codec, data, slot FROM event JOIN block ON block.id = event.block WHERE seq = ?"
+        row = self._connection.execute(statement, (number,)).fetchone()
+        if row is None:
+            return None
+        try:
+            stored: Event = block.unpack(row[1], row[0])[row[2]]
+            return stored.id
+        except (block.BlockError, IndexError):
+            return "damaged"
+
+    def _insert(self, numbered: Sequence[tuple[int, Row]]) -> bool:
+        run = self._connection.execute
+        records, terms = [], []
+        for start in range(0, len(numbered), block.RECORDS_MAX):
+            part = numbered[start : start + block.RECORDS_MAX]
+            data = block.pack([row[0] for _, row in part], self._compressor)
+            block_id = run("INSERT INTO block (codec, data) VALUES (?, ?)", (block.CODEC_ZSTD, data)).lastrowid
+            for slot, (number, (_, columns)) in enumerate(part):
+                kind, src, dest, src_port, dest_port, sid, signature, app, sensor, flow, community, found = columns
+                records.append(
+                    (
+                        number,
+                        block_id,
+                        slot,
+                        self._words.get(kind) or self._word(kind),
+                        None if src is None else self._addresses.get(src) or self._address(src),
+                        None if dest is None else self._addresses.get(dest) or self._address(dest),
+                        src_port,
+                        dest_port,
+                        sid,
+                        None if signature is None else self._words.get(signature) or self._word(signature),
+                        None if app is None else self._words.get(app) or self._word(app),
+                        None if sensor is None else self._words.get(sensor) or self._word(sensor),
+                        flow,
+                        community,
+                    )
+                )
+                for field, value in found:
+                    terms.append((field, value, number))
+        many = self._connection.executemany
+        inserted = many("INSERT OR IGNORE INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", records).rowcount
+        if inserted != len(records):
+            return False
+        terms.sort()
+        many("INSERT INTO term VALUES (?,?,?)", terms)
+        return True
+
+    def _word(self, text: str) -> int:
+        run = self._connection.execute
+        row = run("SELECT id FROM word WHERE text = ?", (text,)).fetchone()
+        number = row[0] if row else run("INSERT INTO word (text) VALUES (?)", (text,)).lastrowid
+        return _remember(self._words, text, number)
+
+    def _address(self, text: str) -> int:
+        run = self._connection.execute
+        canonical, packed = address_key(text)
+        row = run("SELECT id FROM address WHERE text = ?", (canonical,)).fetchone()
+        number = (
+            row[0] if row else run("INSERT INTO address (text, packed) VALUES (?, ?)", (canonical, packed)).lastrowid
+        )
+        return _remember(self._addresses, text, number)
+
+
+def _first(pair: tuple[int, Row]) -> int:
+    return pair[0]
+
+
+def _remember(dictionary: dict[str, int], text: str, number: int | None) -> int:
+    if number is None:  # pragma: no cover - sqlite3 gives a number for every INSERT
+        raise sqlite3.InternalError("no row number")
+    if len(dictionary) >= DICTIONARY_MAX:
+        dictionary.clear()
+    dictionary[text] = number
+    return number
