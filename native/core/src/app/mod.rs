@@ -5,10 +5,13 @@
 //! A parser is handed contiguous octets of one direction and says how many it used; what it did not use comes again with
 //! more behind it. It makes transactions; rules ask these for buffers and values by the names the protocol declares.
 
+pub mod dns;
 pub mod layer;
+pub mod table;
 pub mod transaction;
 
-pub use layer::AppLayer;
+pub use layer::{AppLayer, Fed, FlowFacts, Found};
+pub use table::AppTable;
 pub use transaction::{Buffer, DetectState, Files, Transaction, TxMeta, TxQueue};
 
 use crate::config::AppProtocol;
@@ -29,7 +32,10 @@ pub enum Probe {
 }
 
 /// Looks at the first octets of a direction.
-pub type ProbeFn = fn(octets: &[u8], direction: Direction, carrier: Carrier) -> Probe;
+pub type ProbeFn = fn(octets: &[u8], direction: Direction) -> Probe;
+
+/// Makes a fresh parser for a flow.
+pub type StartFn = fn(options: &AppProtocol, carrier: Carrier) -> Box<dyn Parser>;
 
 /// Over what a protocol runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +45,13 @@ pub enum Carrier {
     /// UDP, a datagram at a time.
     Udp,
 }
+
+/// Both directions, for buffers and values.
+pub const BOTH: &[Direction] = &[Direction::ToServer, Direction::ToClient];
+/// To-server only.
+pub const TO_SERVER: &[Direction] = &[Direction::ToServer];
+/// To-client only.
+pub const TO_CLIENT: &[Direction] = &[Direction::ToClient];
 
 /// A place in a transaction that rules can look at: sticky buffer.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +66,31 @@ pub struct BufferSpec {
     pub multi: bool,
     /// Grows: inspected in windows as it comes, what was inspected is not inspected again.
     pub streaming: bool,
+}
+
+impl BufferSpec {
+    /// A buffer that is there at once or not at all.
+    pub const fn new(name: &'static str, directions: &'static [Direction], progress: u8) -> BufferSpec {
+        BufferSpec {
+            name,
+            directions,
+            progress,
+            multi: false,
+            streaming: false,
+        }
+    }
+
+    /// The same, but there may be several.
+    pub const fn multi(mut self) -> BufferSpec {
+        self.multi = true;
+        self
+    }
+
+    /// The same, but it grows.
+    pub const fn streaming(mut self) -> BufferSpec {
+        self.streaming = true;
+        self
+    }
 }
 
 /// A number or flag of a transaction that rules can compare: `"dns.opcode"`, `"tls.version"`.
@@ -75,23 +113,58 @@ pub struct Protocol {
     pub aliases: &'static [&'static str],
     /// What it runs over.
     pub carriers: &'static [Carrier],
-    /// Ports on which `probe` is asked when patterns say nothing; the configuration may replace them.
-    pub ports: &'static [u16],
-    /// Patterns that are tried on every port: (carrier, direction, octets, case-insensitive, offset, depth).
-    /// A hit is confirmed by `probe` unless `probe` is `None`.
+    /// How it is looked for on certain ports, when patterns say nothing.
+    pub probing: &'static [Probing],
+    /// Patterns that are tried on every port.
     pub patterns: &'static [Pattern],
-    /// Looks at the first octets of a direction. Must not panic on any input.
-    pub probe: Option<ProbeFn>,
-    /// Octets of one direction after which probing gives up.
-    pub probe_depth: usize,
-    /// A fresh parser for a flow.
-    pub start: fn(options: &AppProtocol) -> Box<dyn Parser>,
+    /// The direction that must speak first, if one must.
+    pub first: Option<Direction>,
+    /// Its parser can go on after lost octets.
+    pub accepts_gaps: bool,
+    /// A fresh parser for a flow; `None` is detection only.
+    pub start: Option<StartFn>,
     /// Buffers of its transactions; the index in this list is the slot asked for.
     pub buffers: &'static [BufferSpec],
     /// Values of its transactions; the index in this list is the slot asked for.
     pub values: &'static [ValueSpec],
     /// Names of its app-layer events, as in `app-layer-event:http.NAME`.
     pub events: &'static [&'static str],
+}
+
+impl Protocol {
+    /// What is true of a protocol that is only detected; to be filled in by `Protocol { name: .., ..Protocol::DETECTED }`.
+    pub const DETECTED: Protocol = Protocol {
+        name: "",
+        aliases: &[],
+        carriers: &[Carrier::Tcp],
+        probing: &[],
+        patterns: &[],
+        first: None,
+        accepts_gaps: false,
+        start: None,
+        buffers: &[],
+        values: &[],
+        events: &[],
+    };
+}
+
+/// A probe on certain ports.
+#[derive(Clone, Copy, Debug)]
+pub struct Probing {
+    /// Over what.
+    pub carrier: Carrier,
+    /// Server ports; the configuration may replace them.
+    pub ports: &'static [u16],
+    /// Also when the client has one of these ports (Suricata's `sp` registration).
+    pub client_ports: &'static [u16],
+    /// Octets before which it is not asked.
+    pub min: usize,
+    /// Octets of one direction after which "unsure" is "no"; 0 is never.
+    pub max: usize,
+    /// Looks at what the client sent.
+    pub to_server: Option<ProbeFn>,
+    /// Looks at what the server sent.
+    pub to_client: Option<ProbeFn>,
 }
 
 /// A pattern that betrays a protocol.
@@ -107,8 +180,51 @@ pub struct Pattern {
     pub nocase: bool,
     /// Earliest start.
     pub offset: u16,
-    /// Latest end.
+    /// Latest end; the look waits for that many octets.
     pub depth: u16,
+    /// Has the last word on a hit: (probe, octets it needs, octets after which "unsure" is "no").
+    pub confirm: Option<(ProbeFn, usize, usize)>,
+}
+
+impl Pattern {
+    /// Octets right at the start of a TCP direction.
+    pub const fn tcp(direction: Direction, octets: &'static [u8]) -> Pattern {
+        Pattern {
+            carrier: Carrier::Tcp,
+            direction,
+            octets,
+            nocase: false,
+            offset: 0,
+            depth: octets.len() as u16,
+            confirm: None,
+        }
+    }
+
+    /// The same over UDP.
+    pub const fn udp(direction: Direction, octets: &'static [u8]) -> Pattern {
+        let mut pattern = Pattern::tcp(direction, octets);
+        pattern.carrier = Carrier::Udp;
+        pattern
+    }
+
+    /// In any case of letters.
+    pub const fn nocase(mut self) -> Pattern {
+        self.nocase = true;
+        self
+    }
+
+    /// Exactly at `offset`.
+    pub const fn at(mut self, offset: u16) -> Pattern {
+        self.offset = offset;
+        self.depth = offset + self.octets.len() as u16;
+        self
+    }
+
+    /// Confirmed by a probe.
+    pub const fn confirmed(mut self, probe: ProbeFn, min: usize, max: usize) -> Pattern {
+        self.confirm = Some((probe, min, max));
+        self
+    }
 }
 
 /// Octets handed to a parser.
@@ -144,6 +260,10 @@ pub struct Requests {
     pub trigger_raw: [bool; 2],
     /// From here on the flow speaks another protocol (STARTTLS, CONNECT, Upgrade): by name, or "" to look again.
     pub change_protocol: Option<&'static str>,
+    /// Server port to go by when looking again (CONNECT host:port); 0 is the flow's own.
+    pub change_port: u16,
+    /// What follows is encrypted: raw payload and stream inspection of both directions ends, parsing goes on.
+    pub opaque_payload: bool,
     /// A flow that will come (FTP data, ...).
     pub expect: Option<Expectation>,
 }
@@ -174,11 +294,6 @@ pub trait Parser: Send {
     /// The transactions, to change their engine-side state.
     fn transactions_mut(&mut self) -> &mut dyn Transactions;
 
-    /// Whether transaction `index` belongs to both directions' detection or one packet only (DNS over UDP: one-way).
-    fn unidirectional(&self) -> bool {
-        false
-    }
-
     /// What was announced for this flow by another (see [`Expectation`]).
     fn announced(&mut self, _note: &[u8]) {}
 }
@@ -198,4 +313,12 @@ pub trait Transactions {
 }
 
 /// All protocols, in the order they are tried. One line each.
-pub static PROTOCOLS: &[&Protocol] = &[];
+pub static PROTOCOLS: &[&Protocol] = &[&dns::PROTOCOL];
+
+/// The protocol that rules or records call `name`.
+pub fn protocol(name: &str) -> Option<&'static Protocol> {
+    PROTOCOLS
+        .iter()
+        .copied()
+        .find(|protocol| protocol.name == name || protocol.aliases.contains(&name))
+}

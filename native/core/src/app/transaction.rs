@@ -96,8 +96,13 @@ pub trait Transaction {
     fn files_mut(&mut self) -> Option<&mut Files> {
         None
     }
-    /// How many records of its own it writes now (0: nothing to write). Asked when it makes progress and at its end.
-    fn records(&self) -> usize {
+    /// The one direction it consists of (a DNS query, an answer); `None` is both.
+    fn only(&self) -> Option<Direction> {
+        None
+    }
+    /// How many records of its own it writes now (0: nothing to write). Asked when it makes progress, and at last with
+    /// `ended` when nothing can be added (both directions complete or over); not asked again once it wrote some.
+    fn records(&self, _ended: bool) -> usize {
         1
     }
     /// The record's `event_type`, for record `index`.
@@ -140,6 +145,11 @@ impl<T> TxQueue<T> {
         }
         self.items.push_back(Some(item));
         self.first + self.items.len() as u64 - 1
+    }
+
+    /// Id the next one will get.
+    pub fn next_id(&self) -> u64 {
+        self.first + self.items.len() as u64
     }
 
     /// The one with this id.
