@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, cast
 
 import zstandard
 
@@ -117,9 +118,9 @@ def _opened(path: Path) -> Iterator[io.TextIOWrapper]:
     """The file's text, unpacked. What is not UTF-8 is replaced: it is no indicator anyway."""
     with path.open("rb") as raw:
         magic = raw.peek(4)[:4]
-        binary: io.BufferedIOBase = raw
+        binary: IO[bytes] = raw
         if magic[:2] == b"\x1f\x8b":
-            binary = gzip.GzipFile(fileobj=raw)
+            binary = cast(IO[bytes], gzip.GzipFile(fileobj=raw))
         elif magic == b"\x28\xb5\x2f\xfd":
             binary = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, closefd=False), 1 << 20)
         with io.TextIOWrapper(binary, encoding="utf-8", errors="replace") as text:
