@@ -62,7 +62,10 @@ class CaptureFile:
 
 @final
 class AfPacket:
-    """A live AF_PACKET TPACKET_V3 ring. Raises OSError (PermissionError without CAP_NET_RAW, ENODEV, ...)."""
+    """A live AF_PACKET TPACKET_V3 ring. Raises OSError (PermissionError without CAP_NET_RAW, ENODEV, ...).
+
+    ``filter`` is a classic BPF program as (code, jt, jf, k); empty takes everything.
+    """
 
     def __new__(
         cls,
@@ -72,7 +75,7 @@ class AfPacket:
         blocks: int = 64,
         fanout_group: int = 0,
         promiscuous: bool = True,
-        bpf: str = "",
+        filter: Sequence[tuple[int, int, int, int]] = (),
     ) -> AfPacket: ...
     @property
     def kernel_packets(self) -> int: ...

@@ -14,6 +14,14 @@ use crate::wire::{
     sctp, sll, tcp, teredo, udp, vlan, vxlan, Malformed,
 };
 
+/// Whether frames of a link type (<https://www.tcpdump.org/linktypes.html>) can be decoded.
+pub fn link_type_known(linktype: u32) -> bool {
+    matches!(
+        linktype,
+        0 | 1 | 9 | 12 | 14 | 50 | 101 | 104 | 108 | 113 | 228 | 229 | 276
+    )
+}
+
 /// Takes the packets of a frame, innermost first.
 pub trait Sink {
     /// Take one.

@@ -1,10 +1,24 @@
-//! `tapwarden._core`: the only place that knows Python.
-#![allow(missing_docs)]
+//! `tapwarden._core`: the only place that knows Python. Its interface is `src/tapwarden/_core.pyi`.
+//!
+//! Whatever takes long releases the interpreter lock. A panic of the core would be a bug; PyO3 turns it into an exception
+//! of this call, so one bad packet cannot end the process.
+#![allow(
+    missing_docs,
+    reason = "the interface is documented in _core.pyi, where its users look"
+)]
+
+mod batch;
+mod engine;
+mod sources;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    m.add("HYPERSCAN", cfg!(feature = "hyperscan"))
+    m.add("HYPERSCAN", cfg!(feature = "hyperscan"))?;
+    m.add_class::<batch::Batch>()?;
+    m.add_class::<engine::Engine>()?;
+    m.add_class::<sources::AfPacket>()?;
+    m.add_class::<sources::CaptureFile>()
 }
