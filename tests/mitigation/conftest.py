@@ -3,7 +3,7 @@
 import os
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,10 +15,12 @@ from tapwarden.model.decision import (
     Authority,
     AuthorityKind,
     Decision,
+    Installed,
     Measure,
     Target,
     TargetType,
 )
+from tapwarden.model.errors import MitigationError
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -89,3 +91,62 @@ def netns() -> Iterator[str]:
         yield name
     finally:
         subprocess.run(["ip", "netns", "del", name], check=True, timeout=10)
+
+
+class Memory:
+    """A model of a mitigator: one more implementation of the port, with faults on request.
+
+    Entries keep the moment they end; ``at`` is the time that ``list`` goes by.
+    """
+
+    name = "memory"
+    measures = frozenset({Measure.BLOCK})
+    target_types = frozenset({TargetType.ADDRESS, TargetType.NETWORK})
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[Measure, Target], datetime] = {}
+        self.at = NOW
+        self.fault = ""
+        self.poison: set[str] = set()
+        self.calls = 0
+
+    def apply(self, actions: Sequence[Action], now: datetime) -> None:
+        self._check()
+        for action in actions:
+            if action.dry_run:
+                raise ValueError(f"action {action.id} is a dry run")
+            if action.measure not in self.measures:
+                raise ValueError(f"memory cannot {action.measure}")
+        if any(action.target.value in self.poison for action in actions):
+            raise MitigationError("one of them is poison")
+        self.at = now
+        for action in actions:
+            if action.expires_at > now:
+                self.entries[action.measure, action.target] = action.expires_at
+
+    def withdraw(self, actions: Sequence[Action]) -> None:
+        self._check()
+        for action in actions:
+            self.entries.pop((action.measure, action.target), None)
+
+    def list(self) -> Sequence[Installed]:
+        self._check()
+        return [
+            Installed(target, measure, expires_in_s=(end - self.at).total_seconds())
+            for (measure, target), end in self.entries.items()
+            if end > self.at
+        ]
+
+    def clear(self) -> None:
+        self._check()
+        self.entries.clear()
+
+    def _check(self) -> None:
+        self.calls += 1
+        if self.fault:
+            raise MitigationError(self.fault)
+
+
+@pytest.fixture(scope="session")
+def memory_mitigator() -> type[Memory]:
+    return Memory

@@ -1,0 +1,11 @@
+"""The mitigators there are: one file and one line each. A contract test runs over all of them."""
+
+from collections.abc import Callable, Mapping
+
+from tapwarden.mitigation.nftables import Nftables
+from tapwarden.model.ports import Mitigator
+
+MITIGATORS: Mapping[str, Callable[..., Mitigator]] = {
+    "nftables": Nftables,
+}
+"""By the name that configuration and actions use; called with the mitigator's own settings as keywords."""
