@@ -1,0 +1,372 @@
+"""The real application over the real stores, served on loopback; the desk is a small one of our own."""
+
+import base64
+import dataclasses
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from argon2 import PasswordHasher
+
+from tapwarden.agent.store.cases import SqlCaseStore
+from tapwarden.agent.store.embedded import EmbeddedEventStore
+from tapwarden.dashboards.accounts import Passwords
+from tapwarden.dashboards.app import create_app
+from tapwarden.dashboards.server import make_server
+from tapwarden.dashboards.settings import DashboardSettings
+from tapwarden.model.decision import Action, ActionState, Authority, AuthorityKind, Decision, Measure, Target
+from tapwarden.model.errors import RefusedError
+from tapwarden.model.event import Event
+from tapwarden.model.incident import (
+    AlertGroup,
+    GroupState,
+    Incident,
+    IncidentState,
+    ThreatClass,
+    TimelineEntry,
+    Verdict,
+)
+from tapwarden.model.ports import CaseStore, Clock
+from tapwarden.model.report import Report, ReportState, Stage
+from tapwarden.model.user import Role, User
+
+START = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
+PROTECTED = "192.0.2.1"
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass
+class SetClock:
+    """A clock that stands still until a test moves it."""
+
+    at: datetime = START
+
+    def now(self) -> datetime:
+        return self.at
+
+    def move(self, **by: float) -> None:
+        self.at += timedelta(**by)
+
+
+class SmallDesk:
+    """The Desk port over a case store: what the dashboard needs of it, with one protected address."""
+
+    def __init__(self, cases: CaseStore, clock: Clock) -> None:
+        self._cases, self._clock, self._serial = cases, clock, 0
+
+    def _id(self, kind: str) -> str:
+        self._serial += 1
+        return f"{kind}-{self._serial:04d}"
+
+    def triage(
+        self, group_ids: Sequence[str], *, state: GroupState | None = None, verdict: Verdict | None = None, by: str
+    ) -> int:
+        return self._cases.set_groups(group_ids, state=state, verdict=verdict, by=by, at=self._clock.now())
+
+    def open_incident(
+        self,
+        group_ids: Sequence[str],
+        *,
+        title: str,
+        threat_class: ThreatClass,
+        severity: int,
+        by: str,
+        summary: str = "",
+        drill: bool = False,
+    ) -> Incident:
+        now = self._clock.now()
+        groups = [group for group_id in group_ids if (group := self._cases.group(group_id))]
+        detected = min(group.first_seen for group in groups)
+        incident = Incident(
+            id=self._id("incident"),
+            title=title,
+            threat_class=threat_class,
+            severity=severity,
+            state=IncidentState.SUSPECTED,
+            detected_at=detected,
+            opened_at=now,
+            opened_by=by,
+            due_at=detected + timedelta(hours=24),
+            summary=summary,
+            group_ids=tuple(group_ids),
+            affected=tuple({group.src_ip for group in groups}),
+            indicators=tuple(dict.fromkeys(badge for group in groups for badge in (*group.badges, group.dest_ip))),
+            timeline=(
+                TimelineEntry(detected, "detected", "first alert of the group", "sensor"),
+                TimelineEntry(now, "aware", "opened from the inbox", by),
+            ),
+            drill=drill,
+        )
+        self._cases.put_incident(incident)
+        self._cases.set_groups(group_ids, incident_id=incident.id, by=by, at=now)
+        body = {"category": threat_class.value, "summary": summary, "affected": list(incident.affected), "tlp": "AMBER"}
+        report = Report(self._id("report"), incident.id, Stage.EARLY, ReportState.DRAFT, 1, now, incident.due_at, body)
+        self._cases.put_report(report)
+        return incident
+
+    def close_incident(self, incident_id: str, *, by: str, reason: str) -> Incident:
+        incident = self._cases.incident(incident_id)
+        assert incident is not None
+        now = self._clock.now()
+        entry = TimelineEntry(now, "closed", reason, by)
+        closed = dataclasses.replace(
+            incident, state=IncidentState.CLOSED, closed_at=now, timeline=(*incident.timeline, entry)
+        )
+        self._cases.put_incident(closed)
+        return closed
+
+    def decide(
+        self,
+        incident_id: str,
+        *,
+        measure: Measure,
+        targets: Sequence[Target],
+        scope: str,
+        reason: str,
+        legal_basis: str,
+        duration_s: int,
+        by: str,
+    ) -> Sequence[Action]:
+        now = self._clock.now()
+        until = now + timedelta(seconds=duration_s)
+        authority = Authority(AuthorityKind.PERSON, by, legal_basis, now)
+        decision = Decision(
+            self._id("decision"), incident_id, measure, tuple(targets), scope, reason, authority, now, until
+        )
+        self._cases.put_decision(decision)
+        actions = []
+        for target in targets:
+            refused = target.value == PROTECTED
+            action = Action(
+                id=self._id("action"),
+                decision_id=decision.id,
+                incident_id=incident_id,
+                measure=measure,
+                target=target,
+                mitigator="nftables",
+                state=ActionState.REFUSED if refused else ActionState.APPLIED,
+                created_at=now,
+                expires_at=until,
+                dry_run=True,
+                reason=reason,
+                detail="default gateway" if refused else "",
+                ended_at=now if refused else None,
+            )
+            self._cases.put_action(action)
+            actions.append(action)
+        return actions
+
+    def simulate(self, targets: Sequence[Target], *, since: datetime) -> Mapping[str, Any]:
+        protected = ["never-block: default gateway"] if any(target.value == PROTECTED for target in targets) else []
+        return {"flows": 1284, "hosts": 37, "protected": protected, "since": since.isoformat()}
+
+    def rollback(self, action_ids: Sequence[str], *, by: str, reason: str) -> Sequence[Action]:
+        ended = []
+        for action_id in action_ids:
+            action = self._cases.action(action_id)
+            assert action is not None
+            back = dataclasses.replace(
+                action, state=ActionState.ROLLED_BACK, ended_at=self._clock.now(), detail=f"{by}: {reason}"
+            )
+            self._cases.put_action(back)
+            ended.append(back)
+        return ended
+
+    def edit_report(self, report_id: str, body: Mapping[str, Any], *, by: str) -> Report:
+        report = self._cases.report(report_id)
+        assert report is not None
+        if report.state is not ReportState.DRAFT:
+            raise RefusedError("only a draft can be edited", entry="report.state")
+        changed = dataclasses.replace(report, body=body, version=report.version + 1)
+        self._cases.put_report(changed)
+        return changed
+
+    def sign_off(self, report_id: str, *, by: str) -> Report:
+        report = self._cases.report(report_id)
+        assert report is not None
+        signed = dataclasses.replace(report, state=ReportState.READY, signed_off_by=by)
+        self._cases.put_report(signed)
+        return signed
+
+
+@dataclass
+class Site:
+    """A served dashboard and what is behind it."""
+
+    url: str
+    cases: SqlCaseStore
+    events: EmbeddedEventStore
+    desk: SmallDesk
+    clock: SetClock
+    passwords: Passwords
+    health: dict[str, Any] = field(default_factory=dict)
+    opened: list[httpx.Client] = field(default_factory=list)
+
+    def add_user(self, name: str, role: Role, *, must_change: bool = False) -> None:
+        hashed = self.passwords.hash(PASSWORD)
+        self.cases.put_user(User(name, role, hashed, created_at=self.clock.now(), must_change=must_change))
+
+    def browse(self) -> "Visit":
+        self.opened.append(httpx.Client(base_url=self.url))
+        return Visit(self.opened[-1])
+
+    def log_in(self, role: Role) -> "Visit":
+        """A visitor logged in as a new person with this role, named after it."""
+        if self.cases.user(role.value + "-anna") is None:
+            self.add_user(role.value + "-anna", role)
+        visit = self.browse()
+        answer = visit.log_in(role.value + "-anna", PASSWORD)
+        assert answer.status_code == 200, answer.text
+        return visit
+
+    def add_alert(self, eve: Mapping[str, Any], *, count: int = 1, badges: tuple[str, ...] = ()) -> AlertGroup:
+        """Store an alert event and its group, as the pipeline would."""
+        event = make_event(eve)
+        self.events.append([event])
+        alert = eve["alert"]
+        group = AlertGroup(
+            id="",
+            gid=1,
+            sid=alert["signature_id"],
+            signature=alert["signature"],
+            category=alert.get("category", ""),
+            severity=alert["severity"],
+            src_ip=eve["src_ip"],
+            dest_ip=eve["dest_ip"],
+            count=count,
+            first_seen=event.timestamp - timedelta(minutes=count),
+            last_seen=event.timestamp,
+            event_id=event.id,
+            badges=badges,
+        )
+        key = f"{group.gid}:{group.sid}:{group.src_ip}:{group.dest_ip}"
+        named = dataclasses.replace(group, id=hashlib.blake2b(key.encode(), digest_size=8).hexdigest())
+        return self.cases.merge_groups([named])[0]
+
+
+class Visit:
+    """A browser's worth of state: cookies, and the token that changes need."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self.http, self.csrf = http, ""
+
+    def log_in(self, name: str, password: str) -> httpx.Response:
+        form = self.http.get("/login.json").json()
+        fields = {"name": name, "password": password, "csrf": form["login_csrf"]}
+        answer = self.http.post("/login.json", data=fields)
+        if answer.status_code == 200:
+            self.csrf = answer.json()["csrf"]
+        return answer
+
+    def get(self, path: str, **kw: Any) -> httpx.Response:
+        return self.http.get(path, **kw)
+
+    def json(self, path: str) -> Any:
+        answer = self.http.get(path, headers={"Accept": "application/json"})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(self, path: str, data: Mapping[str, Any], **headers: str) -> httpx.Response:
+        return self.http.post(path, data={"csrf": self.csrf, **data}, headers=headers)
+
+
+def make_event(eve: Mapping[str, Any]) -> Event:
+    return Event(json.dumps(eve).encode(), origin="test")
+
+
+def alert_record(**changes: Any) -> dict[str, Any]:
+    """An EVE alert of a beacon, with a flow, a payload and an HTTP transaction."""
+    at = changes.pop("at", START - timedelta(minutes=3))
+    request = b"GET /gate.php?id=7 HTTP/1.1\r\nHost: c2.evil.example\r\nUser-Agent: \x01\x02curl\r\n\r\n"
+    record = {
+        "timestamp": at.isoformat(),
+        "event_type": "alert",
+        "flow_id": 1234567890123456,
+        "community_id": "1:abcdefghijklmnopqrstuvwxyz0=",
+        "src_ip": "10.1.4.23",
+        "src_port": 49152,
+        "dest_ip": "198.18.7.9",
+        "dest_port": 80,
+        "proto": "TCP",
+        "app_proto": "http",
+        "alert": {
+            "action": "allowed",
+            "gid": 1,
+            "signature_id": 2024001,
+            "rev": 3,
+            "signature": "MALWARE Beacon to known gate",
+            "category": "A Network Trojan was detected",
+            "severity": 1,
+            "rule": 'alert http $HOME_NET any -> $EXTERNAL_NET any (msg:"MALWARE Beacon to known gate"; sid:2024001;)',
+        },
+        "http": {"hostname": "c2.evil.example", "url": "/gate.php?id=7", "http_method": "GET", "status": 200},
+        "payload": base64.b64encode(request).decode(),
+    }
+    record.update(changes)
+    return record
+
+
+@pytest.fixture
+def record() -> Callable[..., dict[str, Any]]:
+    return alert_record
+
+
+@pytest.fixture
+def event_of() -> Callable[[Mapping[str, Any]], Event]:
+    return make_event
+
+
+@pytest.fixture(scope="session")
+def passwords() -> Passwords:
+    """Cheap argon2id: the tests log in often."""
+    return Passwords(PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+
+
+@pytest.fixture
+def settings() -> DashboardSettings:
+    return DashboardSettings(port=0, site="test site", legal_bases=("Internal security policy section 4",))
+
+
+@pytest.fixture
+def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> Iterator[Site]:
+    clock = SetClock()
+    cases = SqlCaseStore.at(tmp_path / "cases" / "cases.db")
+    events = EmbeddedEventStore(tmp_path / "events", clock)
+    desk = SmallDesk(cases, clock)
+    health: dict[str, Any] = {"capture": {"state": "ok", "detail": "eth0, 41 230 packets/s, loss 0.00 %", "dropped": 0}}
+    app = create_app(
+        events=events,
+        cases=cases,
+        desk=desk,
+        clock=clock,
+        health=lambda: health,
+        settings=settings,
+        passwords=passwords,
+    )
+    server = make_server(app, settings)
+    thread = threading.Thread(target=server.run, name="dashboard")
+    thread.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not server.started:
+            assert thread.is_alive(), "the server ended"
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        served = Site(f"http://127.0.0.1:{port}", cases, events, desk, clock, passwords, health)
+        yield served
+        for client in served.opened:
+            client.close()
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        events.close()
+        cases.close()
