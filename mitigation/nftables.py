@@ -14,11 +14,11 @@ import os
 import shutil
 import subprocess
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from tapwarden.mitigation.namespace import inside
-from tapwarden.mitigation.ruleset import Batch, Size, Table, by_size, installed
+from tapwarden.mitigation.ruleset import HOOKS, Batch, Size, Table, by_size
 from tapwarden.mitigation.target import parse_network
 from tapwarden.model.decision import Action, Installed, Measure, TargetType
 from tapwarden.model.errors import MitigationError
@@ -33,8 +33,16 @@ class Nftables:
     measures = frozenset({Measure.BLOCK})
     target_types = frozenset({TargetType.ADDRESS, TargetType.NETWORK})
 
-    def __init__(self, *, table: str = "tapwarden", netns: str = "", nft: str = "nft", timeout_s: float = 60) -> None:
-        self._table, self._netns, self._nft, self._timeout_s = Table(table), netns, nft, timeout_s
+    def __init__(
+        self,
+        *,
+        table: str = "tapwarden",
+        hooks: Iterable[str] = tuple(HOOKS),
+        netns: str = "",
+        nft: str = "nft",
+        timeout_s: float = 60,
+    ) -> None:
+        self._table, self._netns, self._nft, self._timeout_s = Table(table, tuple(hooks)), netns, nft, timeout_s
 
     def apply(self, actions: Sequence[Action], now: datetime) -> None:
         """Block all targets in one transaction, each until its action expires; applying again renews the expiry.
@@ -71,7 +79,7 @@ class Nftables:
     def list(self) -> Sequence[Installed]:
         """What the kernel really blocks now, with the seconds left and the packets and octets dropped."""
         try:
-            return installed(self._run("-j", "list", "table", "inet", self._table.name))
+            return self._table.installed(self._run("-j", "list", "table", "inet", self._table.name))
         except _AbsentError:
             return []
 

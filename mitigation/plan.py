@@ -33,7 +33,7 @@ class Ability:
 def plan(decision: Decision, mitigators: Iterable[Capability], now: datetime, *, dry_run: bool) -> list[Action]:
     """The actions of a decision, in the order of its targets, all ``proposed``.
 
-    A target that is malformed, or that no mitigator can serve, is an action too: ``failed``, with the reason in
+    A target that is malformed, or that no mitigator can serve, is an action too: ``refused``, with the reason in
     ``detail`` and no mitigator, so that nobody takes silence for effect. Targets that name the same thing are one.
     Planning a decision again gives the same ids.
     """
@@ -43,14 +43,14 @@ def plan(decision: Decision, mitigators: Iterable[Capability], now: datetime, *,
         try:
             target = normalise(given)
         except ValueError as problem:
-            failed = _action(decision, given, "", now, dry_run, failure=str(problem))
-            actions.setdefault(failed.id, failed)
+            refused = _action(decision, given, "", now, dry_run, refusal=str(problem))
+            actions.setdefault(refused.id, refused)
             continue
         serving = [mitigator.name for mitigator in able if target.type in mitigator.target_types]
         if not serving:
-            failure = f"no mitigator in use can {decision.measure.value} a {target.type.value}"
-            failed = _action(decision, target, "", now, dry_run, failure=failure)
-            actions.setdefault(failed.id, failed)
+            refusal = f"no mitigator in use can {decision.measure.value} a {target.type.value}"
+            refused = _action(decision, target, "", now, dry_run, refusal=refusal)
+            actions.setdefault(refused.id, refused)
         for name in serving:
             action = _action(decision, target, name, now, dry_run)
             actions.setdefault(action.id, action)
@@ -64,7 +64,7 @@ def action_id(decision_id: str, mitigator: str, measure: Measure, target: Target
 
 
 def _action(
-    decision: Decision, target: Target, mitigator: str, now: datetime, dry_run: bool, *, failure: str = ""
+    decision: Decision, target: Target, mitigator: str, now: datetime, dry_run: bool, *, refusal: str = ""
 ) -> Action:
     return Action(
         id=action_id(decision.id, mitigator, decision.measure, target),
@@ -73,11 +73,11 @@ def _action(
         measure=decision.measure,
         target=target,
         mitigator=mitigator,
-        state=ActionState.FAILED if failure else ActionState.PROPOSED,
+        state=ActionState.REFUSED if refusal else ActionState.PROPOSED,
         created_at=now,
         expires_at=decision.expires_at,
         dry_run=dry_run,
         reason=decision.reason,
-        detail=failure,
-        ended_at=now if failure else None,
+        detail=refusal,
+        ended_at=now if refusal else None,
     )

@@ -73,13 +73,16 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table by its name. ValueError for a name that nft would not take as one."""
+    """A table by its name, on the hooks where it judges packets. ValueError for what nft would not take."""
 
     name: str
+    hooks: tuple[str, ...] = tuple(HOOKS)
 
     def __post_init__(self) -> None:
         if not _TABLE_NAME.match(self.name):
             raise ValueError(f"{self.name!r} is not a table name: letters, digits and _, a letter first, at most 64")
+        if not self.hooks or not HOOKS.keys() >= set(self.hooks):
+            raise ValueError(f"hooks are some of {', '.join(HOOKS)}, not {', '.join(self.hooks) or 'none'}")
 
     def structure(self, sizes: Iterable[Size]) -> Batch:
         """Commands that make the table, its sets, hooks and rules what they should be, whatever they are now."""
@@ -98,6 +101,9 @@ class Table:
             base = {"type": "filter", "hook": hook, "prio": PRIORITY, "policy": "accept"}
             batch.append({"add": {"chain": {**own, "name": hook, **base}}})
             batch.append({"flush": {"chain": {**own, "name": hook}}})
+            if hook not in self.hooks:
+                batch.append({"delete": {"chain": {**own, "name": hook}}})
+                continue
             for chain in chains:
                 batch.append({"add": {"rule": {**own, "chain": hook, "expr": [{"jump": {"target": chain}}]}}})
         return batch
@@ -118,6 +124,18 @@ class Table:
             for kind, item in _items(answer)
             if kind == "set" and item.get("table") == self.name and (size := _size_named(item.get("name"))) is not None
         }
+
+    def installed(self, answer: str) -> list[Installed]:
+        """What is in effect, from the listing of the table. Raises MitigationError.
+
+        An entry counts only when hooks and rules lead packets to it: one in a set that no rule asks, or in a table
+        that was put to sleep, blocks nothing and is not in the list.
+        """
+        listing = _Listing()
+        for kind, item in _items(answer):
+            listing.see(kind, item)
+        effective = sorted(listing.effective(self.hooks))
+        return [_entry(size, element) for size in effective for element in listing.sets[size]]
 
 
 @dataclass(slots=True)
@@ -145,24 +163,12 @@ class _Listing:
                 elif "match" in expression and {"drop": None} in item["expr"]:
                     self.asked.add((item["chain"], str(expression["match"]["right"])))
 
-    def effective(self) -> set[Size]:
-        """The sets that packets are really held against, at both ends and on every hook."""
-        led = all(hook in self.hooked and (hook, chain) in self.jumps for hook in HOOKS for chain in HOOKS[hook])
+    def effective(self, hooks: Iterable[str]) -> set[Size]:
+        """The sets that packets are really held against, at both ends and on every one of the hooks."""
+        led = all(hook in self.hooked and (hook, chain) in self.jumps for hook in hooks for chain in HOOKS[hook])
         if self.flagged or not led:
             return set()
         return {size for size in self.sets if all((chain, f"@{size.set_name}") in self.asked for chain in FIELDS)}
-
-
-def installed(answer: str) -> list[Installed]:
-    """What is in effect, from the listing of the table. Raises MitigationError.
-
-    An entry counts only when hooks and rules lead packets to it: one in a set that no rule asks, or in a table that
-    was put to sleep, blocks nothing and is not in the list.
-    """
-    listing = _Listing()
-    for kind, item in _items(answer):
-        listing.see(kind, item)
-    return [_entry(size, element) for size in sorted(listing.effective()) for element in listing.sets[size]]
 
 
 def by_size(networks: Iterable[Network]) -> dict[Size, set[Network]]:

@@ -254,3 +254,23 @@ def test_a_dry_run_action_never_reaches_the_kernel(netns: str, act: Callable[...
 def test_a_table_name_that_is_not_one_is_refused(table: str) -> None:
     with pytest.raises(ValueError, match="not a table name"):
         Nftables(table=table)
+
+
+def test_only_the_chosen_hooks_block_and_one_given_up_lets_pass_again(
+    netns: str, peer: str, act: Callable[..., Action], now: datetime
+) -> None:
+    blocks = [act("198.18.9.2")]
+    Nftables(netns=netns).apply(blocks, now)
+    assert not passes(netns, peer, "198.18.9.2")
+    narrower = Nftables(netns=netns, hooks=["input", "forward"])
+    narrower.apply(blocks, now)
+    assert passes(netns, peer, "198.18.9.2")
+    assert not passes(peer, netns, "198.18.9.1")
+    assert len(narrower.list()) == 1
+    assert Nftables(netns=netns).list() == [], "a hook that is wanted and not there means: not in effect"
+
+
+def test_hooks_that_do_not_exist_are_refused() -> None:
+    for hooks in ([], ["prerouting"]):
+        with pytest.raises(ValueError, match="hooks are some of input, forward, output"):
+            Nftables(hooks=hooks)

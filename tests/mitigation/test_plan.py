@@ -45,14 +45,14 @@ def test_planning_again_gives_the_same_ids(decide: Callable[..., Decision], now:
     )
 
 
-def test_what_nobody_can_serve_is_failed_with_the_reason_and_the_rest_goes_on(
+def test_what_nobody_can_serve_is_refused_with_the_reason_and_the_rest_goes_on(
     decide: Callable[..., Decision], now: datetime
 ) -> None:
     broken = Target(TargetType.ADDRESS, "192.0.2.999")
     actions = plan(decide("c2.example", broken, "192.0.2.7"), [FILTER], now, dry_run=False)
     assert [(a.state, a.mitigator) for a in actions] == [
-        (ActionState.FAILED, ""),
-        (ActionState.FAILED, ""),
+        (ActionState.REFUSED, ""),
+        (ActionState.REFUSED, ""),
         (ActionState.PROPOSED, "nftables"),
     ]
     assert actions[0].detail == "no mitigator in use can block a domain"

@@ -1,10 +1,10 @@
 """What of an EVE record is indexed. Pure; the record is hostile: any value may have any type and any size."""
 
-import base64
 import binascii
-import ipaddress
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
+from ipaddress import IPv6Address, ip_network
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ class Term(IntEnum):
 
 
 class Columns(NamedTuple):
-    """The indexed values of one record; None where it has none."""
+    """The indexed values of one record; None where it has none. Texts are as found: ``word`` makes them storable."""
 
     kind: str
     src_ip: str | None
@@ -37,75 +37,101 @@ class Columns(NamedTuple):
     app_proto: str | None
     sensor: str | None
     flow_id: int | None
-    community_id: str | bytes | None
-    terms: list[tuple[int, str]]
+    community_id: int | None
+    terms: Sequence[tuple[int, str]]
 
 
 def columns_of(eve: Mapping[str, Any]) -> Columns:
-    """The indexed values of an EVE record."""
+    """The indexed values of an EVE record. On the path of every event: types are compared, not asked about."""
     get = eve.get
-    alert = get("alert")
+    kind, src, dest, app, sensor = get("event_type"), get("src_ip"), get("dest_ip"), get("app_proto"), get("host")
     sid = signature = None
-    if isinstance(alert, dict):
-        sid, signature = whole(alert.get("signature_id")), word(alert.get("signature"))
+    alert = get("alert")
+    if alert.__class__ is dict:
+        sid, signature = whole(alert.get("signature_id")), alert.get("signature")
     community = get("community_id")
+    terms: list[tuple[int, str]] = []
+    for protocol, add in _TERMS:
+        found = get(protocol)
+        if found.__class__ is dict or found.__class__ is list:
+            add(found, terms)
     return Columns(
-        word(get("event_type")) or "",
-        word(get("src_ip")),
-        word(get("dest_ip")),
+        kind if kind.__class__ is str else "",
+        src if src.__class__ is str else None,
+        dest if dest.__class__ is str else None,
         whole(get("src_port")),
         whole(get("dest_port")),
         sid,
-        signature,
-        word(get("app_proto")),
-        word(get("host")),
+        signature if signature.__class__ is str else None,
+        app if app.__class__ is str else None,
+        sensor if sensor.__class__ is str else None,
         whole(get("flow_id")),
-        None if community is None else community_key(community),
-        list(dict.fromkeys(_terms(eve))),
+        community_key(community) if community.__class__ is str else None,
+        list(dict.fromkeys(terms)) if len(terms) > 1 else terms,
     )
 
 
-def _terms(eve: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-    dns = eve.get("dns")
-    if isinstance(dns, dict):
-        yield from _domain(dns.get("rrname"))
-        for question in _records(dns.get("queries")) + _records(dns.get("query")):
-            yield from _domain(question.get("rrname"))
-    for protocol in ("tls", "quic"):
-        session = eve.get(protocol)
-        if isinstance(session, dict):
-            yield from _domain(session.get("sni"))
-            for name in ("ja3", "ja3s", "ja4"):
-                print_ = session.get(name)
-                yield from _lower(Term.JA, print_.get("hash") if isinstance(print_, dict) else print_)
-    http = eve.get("http")
-    if isinstance(http, dict):
-        host, path = word(http.get("hostname")), word(http.get("url"))
-        yield from _domain(host)
+def _dns(dns: Any, terms: list[tuple[int, str]]) -> None:
+    for question in (*_records(dns), *_records(_member(dns, "queries")), *_records(_member(dns, "query"))):
+        _domain(question.get("rrname"), terms)
+
+
+def _tls(session: Any, terms: list[tuple[int, str]]) -> None:
+    for record in _records(session):
+        _domain(record.get("sni"), terms)
+        for name in ("ja3", "ja3s", "ja4"):
+            print_ = record.get(name)
+            _lower(Term.JA, _member(print_, "hash") if print_.__class__ is dict else print_, terms)
+
+
+def _http(http: Any, terms: list[tuple[int, str]]) -> None:
+    for record in _records(http):
+        host, path = word(record.get("hostname")), word(record.get("url"))
+        _domain(host, terms)
         if path is not None:
-            yield Term.URL, url_key(path if "://" in path[:10] else (host or "") + path)
-    fileinfo = eve.get("fileinfo")
-    for file in (_records([fileinfo]) if isinstance(fileinfo, dict) else []) + _records(eve.get("files")):
+            terms.append((Term.URL, url_key(path if "://" in path[:10] else (host or "") + path)))
+
+
+def _files(files: Any, terms: list[tuple[int, str]]) -> None:
+    for file in _records(files):
         for name in ("md5", "sha1", "sha256"):
-            yield from _lower(Term.FILE_HASH, file.get(name))
+            _lower(Term.FILE_HASH, file.get(name), terms)
 
 
-def _records(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value[:NAMES_MAX] if isinstance(item, dict)] if isinstance(value, list) else []
+_TERMS: tuple[tuple[str, Callable[[Any, list[tuple[int, str]]], None]], ...] = (
+    ("dns", _dns),
+    ("tls", _tls),
+    ("quic", _tls),
+    ("http", _http),
+    ("fileinfo", _files),
+    ("files", _files),
+)
 
 
-def _lower(term: Term, value: Any) -> Iterator[tuple[int, str]]:
+def _member(record: Any, name: str) -> Any:
+    return record.get(name) if record.__class__ is dict else None
+
+
+def _records(value: Any) -> Sequence[dict[str, Any]]:
+    if value.__class__ is dict:
+        return (value,)
+    if value.__class__ is list:
+        return [item for item in value[:NAMES_MAX] if item.__class__ is dict]
+    return ()
+
+
+def _lower(term: Term, value: Any, terms: list[tuple[int, str]]) -> None:
     text = word(value)
     if text is not None:
-        yield term, text.lower()
+        terms.append((term, text.lower()))
 
 
-def _domain(value: Any) -> Iterator[tuple[int, str]]:
+def _domain(value: Any, terms: list[tuple[int, str]]) -> None:
     text = word(value)
     if text is not None:
         key = domain_key(text)
         if key != ".":
-            yield Term.DOMAIN, key
+            terms.append((Term.DOMAIN, key))
 
 
 def word(value: Any) -> str | None:
@@ -118,11 +144,12 @@ def word(value: Any) -> str | None:
 
 def whole(value: Any) -> int | None:
     """A whole number that fits a column (64 bits, signed; larger ones wrap), or None."""
-    if not isinstance(value, int) or isinstance(value, bool):
+    if value.__class__ is not int:
         return None
-    if -(1 << 63) <= value < 1 << 63:
-        return value
-    return ((value + (1 << 63)) % (1 << 64)) - (1 << 63)
+    number: int = value
+    if -(1 << 63) <= number < 1 << 63:
+        return number
+    return ((number + (1 << 63)) % (1 << 64)) - (1 << 63)
 
 
 def domain_key(name: str) -> str:
@@ -148,31 +175,35 @@ def url_key(url: str) -> str:
     return (rest if found and len(scheme) < 10 else url)[:WORD_MAX].lower()
 
 
-def community_key(text: object) -> str | bytes | None:
-    """A Community ID of version 1 as its 20 octets, any other as text."""
-    value = word(text)
-    if value is None or not value.startswith("1:"):
-        return value
-    try:
-        digest = base64.b64decode(value[2:], validate=True)
-    except (binascii.Error, ValueError):
-        return value
-    return digest if len(digest) == 20 else value
+def community_key(text: str) -> int:
+    """A Community ID as a whole number of 64 bits: the beginning of its digest, which is as good as all of it."""
+    if text.startswith("1:") and len(text) == 30:
+        try:
+            return int.from_bytes(binascii.a2b_base64(text[2:14])[:8], "little", signed=True)
+        except (binascii.Error, ValueError):
+            pass
+    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
 
 
-def address_key(text: str) -> tuple[str, bytes | None]:
-    """An address in canonical text, and octets that sort by family and number; (the text, None) if it is no address."""
+def address_key(text: str) -> bytes:
+    """An address as octets that sort by family and number; any other text as itself, after all addresses."""
     try:
         packed = inet_pton(AF_INET6, text) if ":" in text else inet_pton(AF_INET, text)
     except (OSError, ValueError):
-        return text, None
-    if len(packed) == 4:
-        return inet_ntop(AF_INET, packed), b"4" + packed
-    return str(ipaddress.IPv6Address(packed)), b"6" + packed
+        return b"t" + (word(text) or "").encode()
+    return (b"4" if len(packed) == 4 else b"6") + packed
+
+
+def address_text(key: bytes) -> str:
+    """The inverse of ``address_key``, an address in canonical form."""
+    if key[:1] == b"4":
+        return inet_ntop(AF_INET, key[1:])
+    return str(IPv6Address(key[1:])) if key[:1] == b"6" else key[1:].decode("utf-8", "replace")
 
 
 def network_range(text: str) -> tuple[bytes, bytes]:
     """First and last address key of a CIDR network. Raises ValueError."""
-    network = ipaddress.ip_network(text, strict=False)
+    network = ip_network(text, strict=False)
     family = b"4" if network.version == 4 else b"6"
     return family + network.network_address.packed, family + network.broadcast_address.packed

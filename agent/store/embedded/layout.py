@@ -29,8 +29,7 @@ _MICROSECOND = timedelta(microseconds=1)
 TABLES = """
 CREATE TABLE block (id INTEGER PRIMARY KEY, codec INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE word (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
-CREATE TABLE address (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, packed BLOB);
-CREATE INDEX address_packed ON address (packed) WHERE packed IS NOT NULL;
+CREATE TABLE address (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE);
 CREATE TABLE event (
     seq INTEGER PRIMARY KEY,
     block INTEGER NOT NULL,
@@ -45,7 +44,7 @@ CREATE TABLE event (
     app_proto INTEGER,
     sensor INTEGER,
     flow_id INTEGER,
-    community_id BLOB
+    community_id INTEGER
 );
 CREATE INDEX event_kind ON event (kind);
 CREATE INDEX event_src ON event (src) WHERE src IS NOT NULL;
@@ -66,10 +65,10 @@ def day_of(event: Event) -> date:
     return event.timestamp.date()
 
 
-def number_of(event: Event, partition: str) -> int:
-    """The number the event has in the partition, unless another one has it."""
-    since = event.timestamp - beginning(partition)
-    elapsed = since // (timedelta(seconds=1) if partition == UNDATED else _MICROSECOND)
+def number_of(event: Event, beginning: datetime, unit_us: int) -> int:
+    """The number the event has in a partition with this beginning and unit, unless another one has it."""
+    since = event.timestamp - beginning
+    elapsed = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) // unit_us
     return (min(max(elapsed, 0), TIME_MAX) << HASH_BITS) | (int(event.id[-7:], 16) & HASH_MASK)
 
 

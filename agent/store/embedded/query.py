@@ -111,14 +111,14 @@ def _address(found: Condition, sides: list[str], text: str, connection: sqlite3.
             first, last = network_range(text)
         except ValueError as error:
             raise ValueError(f"{text!r} is no network: {error}") from error
-        inside = "IN (SELECT id FROM address WHERE packed BETWEEN ? AND ?)"
+        inside = "IN (SELECT id FROM address WHERE key BETWEEN ? AND ?)"
         found.add("(" + " OR ".join(f"{side} {inside}" for side in sides) + ")", *(first, last) * len(sides))
         return True
     try:
         ipaddress.ip_address(text)
     except ValueError as error:
         raise ValueError(f"{text!r} is no address: {error}") from error
-    row = connection.execute("SELECT id FROM address WHERE text = ?", (address_key(text)[0],)).fetchone()
+    row = connection.execute("SELECT id FROM address WHERE key = ?", (address_key(text),)).fetchone()
     if row is not None:
         found.add("(" + " OR ".join(f"{side} = ?" for side in sides) + ")", *row * len(sides))
     return row is not None

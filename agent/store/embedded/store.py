@@ -5,14 +5,14 @@ import os
 import sqlite3
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tapwarden.agent.store.embedded import block, layout
-from tapwarden.agent.store.embedded.columns import Term, columns_of, domain_name
+from tapwarden.agent.store.embedded.columns import Term, address_text, columns_of, domain_name
 from tapwarden.agent.store.embedded.files import Files, UnknownFormat, is_damage
 from tapwarden.agent.store.embedded.query import condition
 from tapwarden.agent.store.embedded.writer import Row, Writer
@@ -37,8 +37,8 @@ TOP_MAX = 10_000
 """Values counted of one partition in ``top``; where a day has more, the rarest of them are not counted."""
 
 _TOP_SQL = {
-    "src_ip": "SELECT address.text, n FROM (SELECT src AS v, count(*) AS n {} GROUP BY src) JOIN address ON id = v",
-    "dest_ip": "SELECT address.text, n FROM (SELECT dest AS v, count(*) AS n {} GROUP BY dest) JOIN address ON id = v",
+    "src_ip": "SELECT address.key, n FROM (SELECT src AS v, count(*) AS n {} GROUP BY src) JOIN address ON id = v",
+    "dest_ip": "SELECT address.key, n FROM (SELECT dest AS v, count(*) AS n {} GROUP BY dest) JOIN address ON id = v",
     "dest_port": "SELECT dest_port AS v, count(*) AS n {} GROUP BY dest_port HAVING v IS NOT NULL",
     "sid": "SELECT sid AS v, count(*) AS n {} GROUP BY sid HAVING v IS NOT NULL",
     "domain": "SELECT value AS v, count(*) AS n FROM term WHERE field={field} AND event IN (SELECT seq {}) GROUP BY v",
@@ -50,6 +50,12 @@ _TOP_SQL = {
         ("app_proto", "app_proto"),
         ("sensor", "sensor"),
     )
+}
+
+_SHOWN: Mapping[str, Callable[[Any], str]] = {
+    "src_ip": address_text,
+    "dest_ip": address_text,
+    "domain": domain_name,
 }
 
 
@@ -252,9 +258,10 @@ class EmbeddedEventStore:
         if field not in _TOP_SQL:
             raise ValueError(f"top lists are made of {', '.join(_TOP_SQL)}, not of {field!r}")
         sql = _TOP_SQL[field].replace("{field}", str(int(Term.DOMAIN))) + f" ORDER BY n DESC LIMIT {TOP_MAX}"
+        shown: Callable[[Any], str] = _SHOWN.get(field, str)
         counted: Counter[str] = Counter()
         for _, (value, count) in self._each(query, sql):
-            text = domain_name(value) if field == "domain" else str(value)
+            text = shown(value)
             if text:
                 counted[text] += count
         ranked = sorted(counted.items(), key=lambda item: (-item[1], item[0]))

@@ -7,7 +7,7 @@ from pathlib import Path
 import zstandard
 
 from tapwarden.agent.store.embedded import block, layout
-from tapwarden.agent.store.embedded.columns import Columns, address_key
+from tapwarden.agent.store.embedded.columns import WORD_MAX, Columns, address_key, word
 from tapwarden.agent.store.embedded.files import BUSY_TIMEOUT_S, UnknownFormat
 from tapwarden.model.event import Event
 
@@ -22,6 +22,7 @@ class Writer:
 
     def __init__(self, path: Path, partition: str) -> None:
         self.partition = partition
+        self._since, self._unit_us = layout.beginning(partition), layout.unit_us(partition)
         self._words: dict[str, int] = {}
         self._addresses: dict[str, int] = {}
         self._compressor = zstandard.ZstdCompressor(level=block.LEVEL, write_checksum=True)
@@ -36,7 +37,7 @@ class Writer:
 
     def _prepare(self) -> None:
         run = self._connection.execute
-        run("PRAGMA page_size=8192")
+        run("PRAGMA page_size=4096")  # records of one block fill three or four: little of the last is lost
         run("PRAGMA journal_mode=WAL")
         run("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; a power cut at most the last moments
         run("PRAGMA cache_size=-65536")
@@ -85,8 +86,8 @@ class Writer:
             self._connection.execute("ROLLBACK")
 
     def _numbered_blindly(self, rows: Sequence[Row]) -> list[tuple[int, Row]] | None:
-        partition = self.partition
-        numbered = [(layout.number_of(row[0], partition), row) for row in rows]
+        since, unit_us = self._since, self._unit_us
+        numbered = [(layout.number_of(row[0], since, unit_us), row) for row in rows]
         numbered.sort(key=_first)  # into the tables in their order
         if len({number for number, _ in numbered}) != len(numbered):
             return None
@@ -97,7 +98,7 @@ class Writer:
         numbered = []
         for row in rows:
             event = row[0]
-            number = layout.number_of(event, self.partition)
+            number = layout.number_of(event, self._since, self._unit_us)
             while (holder := taken.get(number) or self._stored_id(number)) not in (None, event.id):
                 number = layout.following(number)
             if holder is None:
@@ -156,17 +157,19 @@ class Writer:
 
     def _word(self, text: str) -> int:
         run = self._connection.execute
-        row = run("SELECT id FROM word WHERE text = ?", (text,)).fetchone()
-        number = row[0] if row else run("INSERT INTO word (text) VALUES (?)", (text,)).lastrowid
+        stored = word(text) or ""
+        row = run("SELECT id FROM word WHERE text = ?", (stored,)).fetchone()
+        number = row[0] if row else run("INSERT INTO word (text) VALUES (?)", (stored,)).lastrowid
         return _remember(self._words, text, number)
 
     def _address(self, text: str) -> int:
         run = self._connection.execute
-        canonical, packed = address_key(text)
-        row = run("SELECT id FROM address WHERE text = ?", (canonical,)).fetchone()
-        number = (
-            row[0] if row else run("INSERT INTO address (text, packed) VALUES (?, ?)", (canonical, packed)).lastrowid
-        )
+        key = address_key(text)
+        # most of those not in memory are new: try that first
+        added = run("INSERT INTO address (key) VALUES (?) ON CONFLICT DO NOTHING", (key,))
+        if added.rowcount == 1:
+            return _remember(self._addresses, text, added.lastrowid)
+        (number,) = run("SELECT id FROM address WHERE key = ?", (key,)).fetchone()
         return _remember(self._addresses, text, number)
 
 
@@ -177,7 +180,8 @@ def _first(pair: tuple[int, Row]) -> int:
 def _remember(dictionary: dict[str, int], text: str, number: int | None) -> int:
     if number is None:  # pragma: no cover - sqlite3 gives a number for every INSERT
         raise sqlite3.InternalError("no row number")
-    if len(dictionary) >= DICTIONARY_MAX:
-        dictionary.clear()
-    dictionary[text] = number
+    if len(text) <= WORD_MAX:
+        if len(dictionary) >= DICTIONARY_MAX:
+            dictionary.clear()
+        dictionary[text] = number
     return number

@@ -41,6 +41,15 @@ class Collector(Protocol):
         ...
 
 
+@runtime_checkable
+class Acknowledged(Protocol):
+    """A collector that can go back: it starts again behind the last batch that was stored, never behind one that was not."""
+
+    def acknowledge(self, batch: Sequence[Event]) -> None:
+        """This batch, and all before it, is stored; callable from another thread."""
+        ...
+
+
 class EventStore(Protocol):
     """Append-only, large, searched. Methods raise StoreError."""
 

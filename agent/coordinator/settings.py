@@ -1,0 +1,43 @@
+"""Settings of the coordinating centre."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tapwarden.model.errors import ConfigError
+
+TOKEN_MIN = 16
+"""Characters of a token at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorSettings:
+    """``agents`` and ``officers`` map a name to its bearer token; an agent reads its own reports, an officer
+    all.
+
+    ``faults`` lets officers switch on faults for tests and drills. Raises ConfigError for settings that would be
+    unsafe: short or shared tokens, readable traffic beyond loopback.
+    """
+
+    database: Path
+    agents: Mapping[str, str]
+    officers: Mapping[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    port: int = 8766
+    certificate: str = ""
+    key: str = ""
+    faults: bool = False
+
+    def __post_init__(self) -> None:
+        tokens = [*self.agents.values(), *self.officers.values()]
+        if any(len(token) < TOKEN_MIN for token in tokens):
+            raise ConfigError(f"a token has at least {TOKEN_MIN} characters", key="agents")
+        if len(set(tokens)) != len(tokens):
+            raise ConfigError("each agent and officer needs a token of its own", key="agents")
+        if bool(self.certificate) != bool(self.key):
+            raise ConfigError("give both certificate and key", key="certificate")
+        local = self.host in {"localhost", "::1"} or self.host.startswith("127.")
+        if not local and not self.certificate:
+            raise ConfigError(
+                "tokens and reports would cross the network readable: set certificate and key", key="host"
+            )

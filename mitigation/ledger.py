@@ -1,0 +1,368 @@
+"""What should be in effect now, and making it so: the case store's actions on one side, the mitigators on the other.
+
+The order that survives a kill at any moment: record the intention, act, record what came of it. ``reconcile`` repairs
+both ways from there::
+
+    approved (recorded) -> [killed] -> nothing in effect         reconcile applies it
+    approved, in effect -> [killed] -> not recorded as applied    reconcile reads it back: verified
+    rolled back or expired (recorded) -> [killed] -> in effect    reconcile withdraws it: nobody wants it
+
+So nothing stays in effect that the ledger does not know, and nothing in the ledger is silently not in effect: an
+action is ``verified`` only while the mitigator, read back, shows it.
+"""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from tapwarden.mitigation.guard import Guard
+from tapwarden.mitigation.steps import GUARD, LEDGER, Change, ended, judged, lasts, stand_in, tried, was_in_effect
+from tapwarden.model.decision import LIVE_STATES, Action, ActionState, Installed, Measure, Target
+from tapwarden.model.errors import MitigationError
+from tapwarden.model.ports import CaseStore, Mitigator
+
+log = logging.getLogger(__name__)
+
+WANTED = (*sorted(LIVE_STATES), ActionState.FAILED)
+"""States in which an action is to be in effect. What failed is tried again at every pass until it expires."""
+
+CARRIED_OUT = (*WANTED, ActionState.EXPIRED, ActionState.ROLLED_BACK)
+"""States of actions that passed the guard: they count towards its hourly limit."""
+
+MOST = 1_000_000
+"""Live actions that one pass looks at; beyond it nothing is withdrawn as unknown, and the pass says so."""
+
+NAMED = 20
+"""Targets that an audit record about many names."""
+
+Key = tuple[Measure, Target]
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """What a pass found and did. ``problems`` are for people: what could not be done, and what to do about it."""
+
+    verified: int = 0
+    expired: int = 0
+    protected: int = 0
+    drifted: int = 0
+    applied: int = 0
+    withdrawn: int = 0
+    failed: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+class Ledger:
+    """Carries actions out and keeps them so. Safe to call from several threads.
+
+    ``guard`` gives the guard as it is now (protected entries change while we run). Other processes may write to the
+    same case store: each step is recorded only if the action is still in the state it was read in.
+    """
+
+    def __init__(self, cases: CaseStore, mitigators: Iterable[Mitigator], guard: Callable[[], Guard]) -> None:
+        self._cases = cases
+        self._mitigators = {mitigator.name: mitigator for mitigator in mitigators}
+        self._guard = guard
+        self._lock = threading.RLock()
+        self._latest: dict[tuple[str, Key], datetime] = {}
+
+    def enact(self, actions: Sequence[Action], now: datetime, *, by: str) -> list[Action]:
+        """Guard, record, apply, record. The actions in the same order, as they are afterwards.
+
+        ``proposed`` actions end up ``refused`` (detail: the entry that said no), ``applied``, ``failed`` (tried again
+        by reconcile) or, as a dry run, ``approved`` and nothing more. What is in the store in a later state is
+        returned as it is there: repeating a decision never brings back what was rolled back. Raises StoreError.
+        """
+        with self._lock:
+            settled: dict[str, Action] = {}
+            guard = self._guard()
+            with self._cases.transaction():
+                approved = self._admit(guard, actions, now, by, settled)
+            for name, batch in _by_mitigator(action for action in approved if not action.dry_run).items():
+                failures = self._apply(name, [self._longest(action) for action in batch], now)
+                steps = [tried(action, failures.get(action.id), now) for action in batch]
+                settled |= {action.id: action for action in self._record(steps, now)}
+            return [settled[action.id] for action in actions]
+
+    def reconcile(self, now: datetime) -> Reconciliation:
+        """Make what is in effect equal to what the ledger says, and mark verified what was read back.
+
+        Ends what has expired or has become protected, applies again what got lost, withdraws what nobody wants.
+        Run it at start, every few seconds, and whenever the protected entries change. Raises StoreError.
+        """
+        with self._lock:
+            result = Reconciliation()
+            # Read back first: an action decided meanwhile by another process then looks missing, and is applied twice,
+            # instead of looking like a stranger and being withdrawn.
+            found = {name: self._read_back(name, result) for name in self._mitigators}
+            live = self._cases.actions(states=WANTED, limit=MOST)
+            wanted = self._end_what_is_over(live, now, result)
+            for name in self._mitigators:
+                self._settle(name, wanted.get(name, []), found[name], now, result, complete=len(live) < MOST)
+            return result
+
+    def rollback(self, action_ids: Sequence[str], now: datetime, *, by: str, reason: str) -> list[Action]:
+        """Undo actions; those that have ended already stay as they are. KeyError for an id that does not exist."""
+        with self._lock:
+            current = [self._existing(action_id) for action_id in dict.fromkeys(action_ids)]
+            steps = [
+                Change(action, ended(action, ActionState.ROLLED_BACK, f"{by}: {reason}", now), "roll back", by)
+                for action in current
+                if action.state in (*WANTED, ActionState.PROPOSED, ActionState.SIMULATED)
+            ]
+            undone = {action.id: action for action in self._record(steps, now)}
+            problems = self._withdraw_unwanted([step.before for step in steps], now)
+            for problem in problems:
+                log.warning("event=withdraw_failed problem=%r", problem)
+                self._cases.audit(actor=LEDGER, verb="fail", subject="withdraw", detail=problem, at=now)
+            return [undone.get(action_id) or self._existing(action_id) for action_id in action_ids]
+
+    def installed(self) -> Mapping[str, Sequence[Installed]]:
+        """What each mitigator has in effect now, with its counters. Raises MitigationError."""
+        return {name: mitigator.list() for name, mitigator in self._mitigators.items()}
+
+    # enacting
+
+    def _admit(
+        self, guard: Guard, actions: Sequence[Action], now: datetime, by: str, settled: dict[str, Action]
+    ) -> list[Action]:
+        """Record each action as approved, refused or (nobody can do it) failed; returns the approved ones."""
+        approved = []
+        hour_ago = now - timedelta(hours=1)
+        recent = self._cases.actions(states=CARRIED_OUT, limit=guard.limits.actions_per_hour + 1)
+        count = sum(1 for action in recent if action.created_at > hour_ago)
+        for action in actions:
+            stored = self._cases.action(action.id)
+            if action.id in settled or (stored and stored.state not in (ActionState.PROPOSED, ActionState.SIMULATED)):
+                settled.setdefault(action.id, stored or action)
+                continue
+            if action.state is ActionState.REFUSED:
+                after, verb, actor = action, "refuse", by
+            elif action.mitigator not in self._mitigators:
+                detail = f"the mitigator {action.mitigator!r} is not in use"
+                after, verb, actor = replace(action, state=ActionState.FAILED, detail=detail), "fail", by
+            elif refusal := guard.check(action, now, in_last_hour=count):
+                detail = f"{refusal.message} [{refusal.entry}]"
+                after, verb, actor = ended(action, ActionState.REFUSED, detail, now), "refuse", GUARD
+            else:
+                count += 1
+                detail = "dry run: nothing is changed" if action.dry_run else ""
+                after, verb, actor = replace(action, state=ActionState.APPROVED, detail=detail), "approve", by
+                approved.append(after)
+            settled[action.id] = after
+            self._cases.put_action(after)
+            self._audit(after, verb, actor, now)
+        return approved
+
+    def _longest(self, action: Action) -> Action:
+        """The action with the latest expiry that any live action gives its target: the shorter one must not cut it."""
+        key = (action.mitigator, (action.measure, action.target))
+        expires_at = max(action.expires_at, self._latest.get(key, action.expires_at))
+        self._latest[key] = expires_at
+        return replace(action, expires_at=expires_at)
+
+    def _apply(self, name: str, actions: Sequence[Action], now: datetime, *, tries: int = 24) -> dict[str, str]:
+        """Apply a batch; what fails, by action id, and why.
+
+        A batch fails as a whole. Halving it finds the few that cannot be applied, so that they do not keep the rest
+        from taking effect; ``tries`` bounds the search where nothing can be applied at all.
+        """
+        failures: dict[str, str] = {}
+        waiting = [list(actions)] if actions else []
+        while waiting:
+            batch = waiting.pop()
+            try:
+                self._mitigators[name].apply(batch, now)
+            except MitigationError as problem:
+                tries -= 1
+                if len(batch) == 1 or tries <= 0:
+                    failures |= dict.fromkeys((action.id for action in batch), str(problem))
+                else:
+                    middle = len(batch) // 2
+                    waiting += [batch[middle:], batch[:middle]]
+        if failures:
+            log.warning("event=apply_failed mitigator=%s actions=%d of=%d", name, len(failures), len(actions))
+        return failures
+
+    # reconciling
+
+    def _read_back(self, name: str, result: Reconciliation) -> dict[Key, Installed] | None:
+        try:
+            return {(entry.measure, entry.target): entry for entry in self._mitigators[name].list()}
+        except MitigationError as problem:
+            result.problems.append(f"{name}: cannot be read back: {problem}")
+            return None
+
+    def _end_what_is_over(
+        self, live: Sequence[Action], now: datetime, result: Reconciliation
+    ) -> dict[str, list[Action]]:
+        """Record as ended what has expired or may not be hit any more; the rest, by mitigator."""
+        guard, steps, kept = self._guard(), [], []
+        for action in live:
+            if action.expires_at <= now:
+                result.expired += 1
+                steps.append(Change(action, ended(action, ActionState.EXPIRED, action.detail, now), "expire", LEDGER))
+            elif refusal := guard.check_target(action):
+                result.protected += 1
+                detail = f"protected since: {refusal.message} [{refusal.entry}]"
+                after = ended(action, ActionState.ROLLED_BACK, detail, now)
+                steps.append(Change(action, after, "roll back", GUARD))
+            elif not action.dry_run:
+                kept.append(action)
+        self._record(steps, now)
+        wanted = _by_mitigator(kept)
+        for name, actions in wanted.items():
+            if name not in self._mitigators:
+                result.problems.append(f"{len(actions)} actions need the mitigator {name!r}, which is not in use")
+        self._latest = {}
+        for action in kept:
+            self._longest(action)
+        return wanted
+
+    def _settle(
+        self,
+        name: str,
+        actions: Sequence[Action],
+        found: dict[Key, Installed] | None,
+        now: datetime,
+        result: Reconciliation,
+        *,
+        complete: bool,
+    ) -> None:
+        """Bring one mitigator in line with the actions that want something of it, and record what it then shows."""
+        by_key: dict[Key, Action] = {}
+        for action in actions:
+            by_key.setdefault((action.measure, action.target), self._longest(action))
+        if complete:
+            self._withdraw_strangers(name, [key for key in found or () if key not in by_key], now, result)
+        else:
+            result.problems.append(f"more than {MOST} live actions: nothing unknown is withdrawn")
+        missing = [
+            action
+            for key, action in by_key.items()
+            if found is None or key not in found or not lasts(found[key], action, now)
+        ]
+        if found is not None:
+            lost = [
+                action
+                for action in actions
+                if (action.measure, action.target) not in found and was_in_effect(action, now)
+            ]
+            self._note_drift(name, lost, now, result)
+        failures = self._apply(name, missing, now)
+        failed = {(action.measure, action.target): failures[action.id] for action in missing if action.id in failures}
+        result.applied += len(missing) - len(failed)
+        seen = self._read_back(name, result) if missing else found
+        if failed:
+            result.problems.append(f"{name}: {len(failed)} not applied: {next(iter(failed.values()))}")
+        steps = []
+        for action in actions:
+            key = (action.measure, action.target)
+            step = judged(action, failed.get(key), present=seen is not None and key in seen, now=now)
+            result.verified += step.after.state is ActionState.VERIFIED
+            result.failed += step.after.state is ActionState.FAILED
+            if step.after != action:
+                steps.append(step)
+        self._record(steps, now)
+
+    def _withdraw_strangers(self, name: str, keys: Sequence[Key], now: datetime, result: Reconciliation) -> None:
+        """Withdraw what is in effect and nobody wants."""
+        if not keys:
+            return
+        strangers = [stand_in(name, measure, target, now) for measure, target in keys]
+        try:
+            self._mitigators[name].withdraw(strangers)
+        except MitigationError as problem:
+            result.problems.append(f"{name}: {len(keys)} not withdrawn: {problem}")
+            return
+        result.withdrawn += len(keys)
+        log.info("event=withdrawn mitigator=%s entries=%d", name, len(keys))
+        self._cases.audit(actor=LEDGER, verb="withdraw", subject=name, detail=_names(keys), at=now)
+
+    def _note_drift(self, name: str, lost: Sequence[Action], now: datetime, result: Reconciliation) -> None:
+        if lost:
+            result.drifted += len(lost)
+            log.warning("event=drift mitigator=%s actions=%d", name, len(lost))
+            detail = "gone without our doing: " + _names([(action.measure, action.target) for action in lost])
+            self._cases.audit(actor=LEDGER, verb="drift", subject=name, detail=detail, at=now)
+
+    # both
+
+    def _record(self, steps: Sequence[Change], now: datetime) -> list[Action]:
+        """Record steps in one transaction, each if its action is as it was seen; the actions as they are now.
+
+        What another process ended meanwhile stays ended, and loses the effect it may have got since.
+        """
+        recorded, overtaken = [], []
+        with self._cases.transaction():
+            for step in steps:
+                current = self._cases.action(step.before.id)
+                if current is not None and current.state is not step.before.state:
+                    recorded.append(current)
+                    overtaken.append(step.before)
+                    continue
+                self._cases.put_action(step.after)
+                self._audit(step.after, step.verb, step.actor, now)
+                recorded.append(step.after)
+        if overtaken:
+            for problem in self._withdraw_unwanted(overtaken, now):
+                log.warning("event=withdraw_failed problem=%r", problem)
+        return recorded
+
+    def _withdraw_unwanted(self, actions: Sequence[Action], now: datetime) -> list[str]:
+        """Withdraw actions; where another live one wants the same, leave that one's expiry. What could not be done."""
+        problems: list[str] = []
+        concerned = [action for action in actions if action.mitigator in self._mitigators and not action.dry_run]
+        if not concerned:
+            return problems
+        others: dict[tuple[str, Key], Action] = {}
+        for action in self._cases.actions(states=WANTED, limit=MOST):
+            if not action.dry_run and action.expires_at > now:
+                key = (action.mitigator, (action.measure, action.target))
+                if key not in others or others[key].expires_at < action.expires_at:
+                    others[key] = action
+        for name, batch in _by_mitigator(concerned).items():
+            kept, gone = [], []
+            for action in batch:
+                key = (name, (action.measure, action.target))
+                self._latest.pop(key, None)
+                if key in others:
+                    self._latest[key] = others[key].expires_at
+                    kept.append(others[key])
+                else:
+                    gone.append(action)
+            try:
+                if gone:
+                    self._mitigators[name].withdraw(gone)
+                if kept:
+                    self._mitigators[name].apply(kept, now)
+            except MitigationError as problem:
+                problems.append(f"{name}: {problem}; tried again at the next pass")
+        return problems
+
+    def _existing(self, action_id: str) -> Action:
+        action = self._cases.action(action_id)
+        if action is None:
+            raise KeyError(action_id)
+        return action
+
+    def _audit(self, action: Action, verb: str, actor: str, now: datetime) -> None:
+        target = f"{action.target.type.value} {action.target.value}"
+        what = f"{action.measure.value} {target} at {action.mitigator or 'nothing'}"
+        detail = f"{what}: {action.detail}" if action.detail else what
+        self._cases.audit(actor=actor, verb=verb, subject=action.id, detail=detail, at=now)
+
+
+def _by_mitigator(actions: Iterable[Action]) -> dict[str, list[Action]]:
+    grouped: dict[str, list[Action]] = defaultdict(list)
+    for action in actions:
+        grouped[action.mitigator].append(action)
+    return grouped
+
+
+def _names(keys: Sequence[Key]) -> str:
+    shown = ", ".join(f"{measure.value} {target.value}" for measure, target in keys[:NAMED])
+    return f"{len(keys)}: {shown}" + (", ..." if len(keys) > NAMED else "")
