@@ -6,6 +6,7 @@
 //! more behind it. It makes transactions; rules ask these for buffers and values by the names the protocol declares.
 
 pub mod dns;
+pub mod http1;
 pub mod layer;
 pub mod table;
 pub mod transaction;
@@ -313,7 +314,7 @@ pub trait Transactions {
 }
 
 /// All protocols, in the order they are tried. One line each.
-pub static PROTOCOLS: &[&Protocol] = &[&dns::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] = &[&http1::PROTOCOL, &dns::PROTOCOL];
 
 /// The protocol that rules or records call `name`.
 pub fn protocol(name: &str) -> Option<&'static Protocol> {

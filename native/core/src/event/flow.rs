@@ -56,22 +56,23 @@ pub fn counts(json: &mut Json<'_>, flow: &Flow) {
 
 /// `app_proto` and where it is not the same for both sides or changed.
 pub fn app_protocols(json: &mut Json<'_>, app: &AppLayer) {
-    let name = app.protocol.map(|protocol| protocol.name);
-    match name {
-        Some(name) => json.str("app_proto", name),
-        None if app.failed => json.str("app_proto", "failed"),
-        None => {}
+    let name = app.found.name();
+    if let Some(name) = name {
+        json.str("app_proto", name);
     }
     for (key, side) in [
-        ("app_proto_ts", app.by_direction[0]),
-        ("app_proto_tc", app.by_direction[1]),
+        ("app_proto_ts", app.by_direction[0].name()),
+        ("app_proto_tc", app.by_direction[1].name()),
     ] {
-        if let Some(side) = side.filter(|side| Some(side.name) != name) {
-            json.str(key, side.name);
+        if let Some(side) = side.filter(|side| Some(*side) != name) {
+            json.str(key, side);
         }
     }
     if let Some(original) = app.original.filter(|original| Some(original.name) != name) {
         json.str("app_proto_orig", original.name);
+    }
+    if let Some(expected) = app.expected.filter(|expected| Some(expected.name) != name) {
+        json.str("app_proto_expected", expected.name);
     }
 }
 

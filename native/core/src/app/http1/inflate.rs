@@ -1,0 +1,333 @@
+//! Content encodings undone, layer by layer: gzip, deflate (with or without a zlib header), LZMA.
+//!
+//! What claims to be one and is another is tried as the other; what cannot be decoded is passed on as it is.
+
+use std::io::Write;
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+/// Octets a layer gives on at a time.
+const BLOCK_OCTETS: usize = 8192;
+/// Other readings tried before a layer gives up.
+const MAX_RESTARTS: u8 = 3;
+
+/// A content encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// gzip or zlib, told apart by their headers.
+    Gzip,
+    /// Raw deflate.
+    Deflate,
+    /// LZMA ("alone").
+    Lzma,
+}
+
+/// What went wrong, as an app-layer event.
+pub type Trouble = Option<&'static str>;
+
+enum Coder {
+    /// Waits for enough of a gzip or zlib header.
+    Header(Vec<u8>),
+    Raw(Decompress),
+    Zlib(Decompress),
+    Lzma(Box<lzma_rs::decompress::Stream<Vec<u8>>>),
+    /// At its end: what follows is dropped.
+    Ended,
+    /// Gave up: what comes is passed on.
+    Through,
+}
+
+/// One layer.
+pub struct Layer {
+    coder: Coder,
+    encoding: Encoding,
+    restarts: u8,
+    /// Octets decoded and not given on yet.
+    held: Vec<u8>,
+}
+
+impl std::fmt::Debug for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Layer")
+            .field("encoding", &self.encoding)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Layer {
+    /// A layer; `lzma_memory` 0 turns LZMA off.
+    pub fn new(encoding: Encoding, lzma_memory: usize) -> Layer {
+        let coder = match encoding {
+            Encoding::Gzip => Coder::Header(Vec::new()),
+            Encoding::Deflate => Coder::Raw(Decompress::new(false)),
+            Encoding::Lzma if lzma_memory == 0 => Coder::Through,
+            Encoding::Lzma => {
+                let options = lzma_rs::decompress::Options {
+                    memlimit: Some(lzma_memory),
+                    allow_incomplete: true,
+                    ..Default::default()
+                };
+                Coder::Lzma(Box::new(lzma_rs::decompress::Stream::new_with_options(
+                    &options,
+                    Vec::new(),
+                )))
+            }
+        };
+        Layer {
+            coder,
+            encoding,
+            restarts: 0,
+            held: Vec::new(),
+        }
+    }
+
+    /// Decode `data` onto `out`, in whole blocks; the rest is held until [`Layer::finish`] or the encoding's end.
+    pub fn decode(&mut self, data: &[u8], out: &mut Vec<u8>) -> Trouble {
+        let mut from = 0;
+        loop {
+            match self.step(&data[from..]) {
+                Ok(()) => {
+                    self.give(matches!(self.coder, Coder::Ended), out);
+                    return None;
+                }
+                Err(()) if !self.held.is_empty() => {
+                    // Something came of it: that was its end, broken as it is.
+                    self.coder = Coder::Ended;
+                    self.give(true, out);
+                    return Some("GZIP_DECOMPRESSION_FAILED");
+                }
+                Err(()) => {
+                    if self.encoding == Encoding::Lzma || self.restarts >= MAX_RESTARTS {
+                        self.coder = Coder::Through;
+                        out.extend_from_slice(data);
+                        return Some("GZIP_DECOMPRESSION_FAILED");
+                    }
+                    from = self.restart(data);
+                }
+            }
+        }
+    }
+
+    /// Read `data` another way; returns where to start.
+    fn restart(&mut self, data: &[u8]) -> usize {
+        if self.restarts > 0 {
+            self.encoding = match self.encoding {
+                Encoding::Deflate => Encoding::Gzip,
+                _ => Encoding::Deflate,
+            };
+        }
+        self.restarts += 1;
+        self.coder = match self.encoding {
+            Encoding::Deflate => Coder::Raw(Decompress::new(false)),
+            _ => Coder::Header(Vec::new()),
+        };
+        broken_gzip_header(data)
+    }
+
+    fn step(&mut self, data: &[u8]) -> Result<(), ()> {
+        match &mut self.coder {
+            Coder::Through => {
+                self.held.extend_from_slice(data);
+                Ok(())
+            }
+            Coder::Ended => Ok(()),
+            Coder::Header(header) => {
+                header.extend_from_slice(data);
+                let (coder, start) = match read_header(header) {
+                    Header::Short => return Ok(()),
+                    Header::Gzip(len) => (Coder::Raw(Decompress::new(false)), len),
+                    Header::Zlib => (Coder::Zlib(Decompress::new(true)), 0),
+                    Header::Wrong => return Err(()),
+                };
+                let header = std::mem::take(header);
+                self.coder = coder;
+                self.step(&header[start..])
+            }
+            Coder::Raw(inflate) | Coder::Zlib(inflate) => match run(inflate, data, &mut self.held) {
+                Ok(true) => {
+                    self.coder = Coder::Ended;
+                    Ok(())
+                }
+                Ok(false) => Ok(()),
+                Err(()) => Err(()),
+            },
+            Coder::Lzma(stream) => {
+                let result = stream.write_all(data);
+                if let Some(output) = stream.get_output_mut() {
+                    self.held.append(output);
+                }
+                result.map_err(|_| ())
+            }
+        }
+    }
+
+    fn give(&mut self, all: bool, out: &mut Vec<u8>) {
+        let through = matches!(self.coder, Coder::Through);
+        let len = if all || through {
+            self.held.len()
+        } else {
+            self.held.len() / BLOCK_OCTETS * BLOCK_OCTETS
+        };
+        out.extend(self.held.drain(..len));
+    }
+
+    /// The message ended: give on what is held.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if let Coder::Lzma(_) = &self.coder {
+            if let Coder::Lzma(stream) = std::mem::replace(&mut self.coder, Coder::Ended) {
+                if let Ok(mut rest) = stream.finish() {
+                    self.held.append(&mut rest);
+                }
+            }
+        }
+        out.append(&mut self.held);
+    }
+}
+
+/// Run inflate over `data`; true at its end.
+fn run(inflate: &mut Decompress, mut data: &[u8], held: &mut Vec<u8>) -> Result<bool, ()> {
+    let mut block = [0u8; BLOCK_OCTETS];
+    loop {
+        let before = (inflate.total_in(), inflate.total_out());
+        let result = inflate.decompress(data, &mut block, FlushDecompress::None);
+        let used = (inflate.total_in() - before.0) as usize;
+        let made = (inflate.total_out() - before.1) as usize;
+        held.extend_from_slice(&block[..made.min(BLOCK_OCTETS)]);
+        data = data.get(used..).unwrap_or_default();
+        match result {
+            Ok(Status::StreamEnd) => return Ok(true),
+            Ok(_) if made == BLOCK_OCTETS => {}
+            Ok(_) if data.is_empty() || (used == 0 && made == 0) => return Ok(false),
+            Ok(_) => {}
+            Err(_) => return Err(()),
+        }
+    }
+}
+
+enum Header {
+    Short,
+    Gzip(usize),
+    Zlib,
+    Wrong,
+}
+
+/// Tell a gzip header (RFC 1952) from a zlib one (RFC 1950).
+fn read_header(data: &[u8]) -> Header {
+    let [first, second, ..] = *data else {
+        return Header::Short;
+    };
+    if (first, second) != (0x1f, 0x8b) {
+        let valid = first & 15 == 8 && first >> 4 <= 7 && u16::from_be_bytes([first, second]) % 31 == 0;
+        return if valid { Header::Zlib } else { Header::Wrong };
+    }
+    let Some(&flags) = data.get(3) else {
+        return Header::Short;
+    };
+    if data[2] != 8 || flags & 0xe0 != 0 {
+        return Header::Wrong;
+    }
+    let mut at = 10;
+    if flags & 4 != 0 {
+        let Some(len) = data.get(at..at + 2) else {
+            return Header::Short;
+        };
+        at += 2 + usize::from(u16::from_le_bytes([len[0], len[1]]));
+    }
+    for flag in [8, 16] {
+        if flags & flag != 0 {
+            let Some(end) = data
+                .get(at..)
+                .and_then(|rest| rest.iter().position(|&octet| octet == 0))
+            else {
+                return Header::Short;
+            };
+            at += end + 1;
+        }
+    }
+    if flags & 2 != 0 {
+        at += 2;
+    }
+    if data.len() < at {
+        Header::Short
+    } else {
+        Header::Gzip(at)
+    }
+}
+
+/// Length of something that looks like a gzip header that inflate refused; 0 when it does not.
+fn broken_gzip_header(data: &[u8]) -> usize {
+    let [0x1f, 0x8b, _, flags, ..] = *data else {
+        return 0;
+    };
+    if flags == 0 {
+        return 0;
+    }
+    let len = if flags & 0x18 != 0 {
+        let name = data.get(10..).unwrap_or_default();
+        11 + name.iter().position(|&octet| octet == 0).unwrap_or(name.len())
+    } else if flags & 2 != 0 {
+        12
+    } else {
+        10
+    };
+    if len > data.len() {
+        0
+    } else {
+        len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use flate2::Compression;
+
+    use super::*;
+
+    fn decoded(encoding: Encoding, data: &[u8], cut: usize) -> Vec<u8> {
+        let mut layer = Layer::new(encoding, 1 << 20);
+        let mut out = Vec::new();
+        layer.decode(&data[..cut], &mut out);
+        layer.decode(&data[cut..], &mut out);
+        layer.finish(&mut out);
+        out
+    }
+
+    #[test]
+    fn gzip_zlib_and_raw_deflate_are_decoded_whatever_they_are_called() {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        gzip.write_all(b"hello hello hello").unwrap();
+        let gzip = gzip.finish().unwrap();
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+        zlib.write_all(b"hello hello hello").unwrap();
+        let zlib = zlib.finish().unwrap();
+        let mut raw = DeflateEncoder::new(Vec::new(), Compression::default());
+        raw.write_all(b"hello hello hello").unwrap();
+        let raw = raw.finish().unwrap();
+        for data in [&gzip, &zlib, &raw] {
+            for encoding in [Encoding::Gzip, Encoding::Deflate] {
+                assert_eq!(decoded(encoding, data, 0), b"hello hello hello");
+            }
+        }
+        for cut in 0..gzip.len() {
+            assert_eq!(decoded(Encoding::Gzip, &gzip, cut), b"hello hello hello");
+        }
+    }
+
+    #[test]
+    fn what_is_not_encoded_is_passed_on() {
+        assert_eq!(
+            decoded(Encoding::Gzip, b"plain text, really", 0),
+            b"plain text, really"
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_octets_do_not_panic(data in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300), cut in 0usize..300) {
+            for encoding in [Encoding::Gzip, Encoding::Deflate, Encoding::Lzma] {
+                decoded(encoding, &data, cut.min(data.len()));
+            }
+        }
+    }
+}
