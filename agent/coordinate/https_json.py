@@ -30,12 +30,18 @@ REFUSALS = frozenset({400, 409, 413, 415, 422})
 """Answers that say the content is not acceptable (RFC 9110 section 15.5). All others can pass: a wrong token or path is
 set right by a person without the report being changed."""
 
+REPORTS_PATH = "/api/v1/reports"
+"""Where the reference centre takes reports."""
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
-    """How to reach a coordinating centre. ``ca_file`` replaces the system's authorities; paths are PEM files."""
+    """How to reach a coordinating centre. ``ca_file`` replaces the system's authorities; paths are PEM files.
+
+    ``url`` is where reports are posted to; of one without a path, at ``REPORTS_PATH``.
+    """
 
     url: str
     token: str = ""
@@ -59,7 +65,7 @@ class HttpsJsonChannel:
             raise ConfigError("reports leave the host only over https", key="url")
         if not settings.token.isascii() or any(c.isspace() for c in settings.token):
             raise ConfigError("a token is printable ASCII without spaces", key="token")
-        self._url = settings.url
+        self._url = settings.url if parts.path.strip("/") else f"{settings.url.rstrip('/')}{REPORTS_PATH}"
         headers = {"User-Agent": "tapwarden", "Accept": "application/json"}
         if settings.token:
             headers["Authorization"] = f"Bearer {settings.token}"

@@ -34,7 +34,7 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        self._idle: OrderedDict[int, tuple[str, sqlite3.Connection]] = OrderedDict()
+        self._idle: OrderedDict[int, tuple[str, int | None, sqlite3.Connection]] = OrderedDict()
         self._closed = False
 
     def path(self, partition: str) -> Path:
@@ -90,7 +90,10 @@ class Files:
     @contextmanager
     def reader(self, partition: str) -> Iterator[sqlite3.Connection]:
         """A connection for reading, by this thread alone; given back unless something went wrong."""
-        connection = self._take(partition) or self._open_reader(partition)
+        identity = self.identity(partition)
+        while (taken := self._take(partition)) is not None and taken[0] != identity:
+            taken[1].close()  # of a file dropped or set aside since
+        connection = taken[1] if taken is not None else self._open_reader(partition)
         try:
             yield connection
         except BaseException:
@@ -99,32 +102,32 @@ class Files:
         evicted: sqlite3.Connection | None = connection
         with self._lock:
             if not self._closed:
-                self._idle[id(connection)] = (partition, connection)
+                self._idle[id(connection)] = (partition, identity, connection)
                 evicted = None
                 if len(self._idle) > READERS_IDLE_MAX:
-                    evicted = self._idle.popitem(last=False)[1][1]
+                    evicted = self._idle.popitem(last=False)[1][2]
         if evicted is not None:
             evicted.close()
 
     def forget(self, partition: str) -> None:
         """Close the partition's idle connections."""
-        while (connection := self._take(partition)) is not None:
-            connection.close()
+        while (taken := self._take(partition)) is not None:
+            taken[1].close()
 
     def close(self) -> None:
         """Close all idle connections; those in use are closed when given back."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, OrderedDict()
-        for _, connection in idle.values():
+        for _, _, connection in idle.values():
             connection.close()
 
-    def _take(self, partition: str) -> sqlite3.Connection | None:
+    def _take(self, partition: str) -> tuple[int | None, sqlite3.Connection] | None:
         with self._lock:
-            for key, (name, connection) in reversed(self._idle.items()):
+            for key, (name, identity, connection) in reversed(self._idle.items()):
                 if name == partition:
                     del self._idle[key]
-                    return connection
+                    return identity, connection
         return None
 
     def _open_reader(self, partition: str) -> sqlite3.Connection:

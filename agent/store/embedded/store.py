@@ -144,10 +144,14 @@ class EmbeddedEventStore:
 
     def _writer(self, partition: str) -> Writer:
         writer = self._writers.get(partition)
+        if writer is not None and writer.identity != self._files.identity(partition):
+            self._drop_writer(partition)  # another process dropped the file or set it aside
+            writer = None
         if writer is None:
             while len(self._writers) >= WRITERS_MAX:
                 self._writers.popitem(last=False)[1].close()
             writer = self._writers[partition] = Writer(self._files.path(partition), partition)
+            writer.identity = self._files.identity(partition)
         self._writers.move_to_end(partition)
         return writer
 

@@ -22,6 +22,8 @@ class Writer:
 
     def __init__(self, path: Path, partition: str) -> None:
         self.partition = partition
+        self.identity: int | None = None
+        """Of the file written to, set by the owner: to notice when the name stands for another file."""
         self._since, self._unit_us = layout.beginning(partition), layout.unit_us(partition)
         self._words: dict[str, int] = {}
         self._addresses: dict[str, int] = {}

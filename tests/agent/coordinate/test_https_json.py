@@ -103,6 +103,13 @@ def test_a_drafted_report_is_accepted_and_sending_it_again_is_harmless(centre: s
     assert kept["revision"] == 1
 
 
+def test_the_address_of_the_centre_alone_is_enough(centre: str) -> None:
+    for url in (centre, f"{centre}/"):
+        channel = HttpsJsonChannel(ChannelSettings(url, AGENT))
+        assert send(channel, a_report()).startswith("TW-")
+        channel.close()
+
+
 @pytest.mark.parametrize("kind", ["error", "nonsense", "endless", "wrong_receipt", "away", "lost_answer"])
 def test_whatever_is_no_receipt_is_no_acknowledgement_and_can_be_tried_again(
     centre: str, channel: HttpsJsonChannel, kind: str

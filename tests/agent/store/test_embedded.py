@@ -444,6 +444,18 @@ def test_a_day_dropped_while_others_read_is_simply_gone(opens: Opens, tmp_path: 
     assert store.search(EventQuery(), limit=1, cursor=page.cursor).events == ()
 
 
+def test_a_file_replaced_behind_the_store_is_noticed_by_writer_and_readers(opens: Opens, tmp_path: Path) -> None:
+    store = opens()
+    store.append([an_event(origin="old")])
+    assert store.count(EventQuery()) == 1
+    for path in (tmp_path / "events").glob("events-2026-11-24.db*"):
+        path.unlink()
+    assert store.append([an_event(origin="new")]) == 1
+    assert everything(store) == [an_event(origin="new")]
+    store.close()
+    assert everything(opens()) == [an_event(origin="new")]
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec=None)),
     lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=5), children, max_size=4),
