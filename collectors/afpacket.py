@@ -1,8 +1,9 @@
 """Live capture by the native core: a TPACKET_V3 ring, frames never become Python objects."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tapwarden._core import AfPacket, Batch, Engine
+from tapwarden.collectors.interface import link_type
 from tapwarden.collectors.live import POLL_MS, LiveCollector
 from tapwarden.collectors.source import Source
 from tapwarden.model.errors import SourceError
@@ -20,7 +21,10 @@ class AfPacketCollector(LiveCollector):
         source = self._source
         try:
             self._ring = AfPacket(
-                source.interface, fanout_group=source.fanout, promiscuous=source.promiscuous, bpf=source.bpf
+                source.interface,
+                fanout_group=source.fanout,
+                promiscuous=source.promiscuous,
+                filter=compiled(source.bpf, source.interface) if source.bpf else (),
             )
         except PermissionError as error:
             raise SourceError(
@@ -46,3 +50,15 @@ class AfPacketCollector(LiveCollector):
             "capture.kernel_packets": self._before["capture.kernel_packets"] + self._ring.kernel_packets,
             "capture.kernel_drops": self._before["capture.kernel_drops"] + self._ring.kernel_drops,
         }
+
+
+def compiled(expression: str, interface: str) -> Sequence[tuple[int, int, int, int]]:
+    """A filter in tcpdump's language as a classic BPF program, by libpcap through scapy. Raises SourceError."""
+    from scapy.arch.common import compile_filter  # noqa: PLC0415 - a second to import, needed with a filter only
+    from scapy.error import Scapy_Exception  # noqa: PLC0415
+
+    try:
+        program = compile_filter(expression, linktype=link_type(interface))
+    except (Scapy_Exception, ImportError, OSError) as error:
+        raise SourceError(f"the filter {expression!r} cannot be used: {error}") from error
+    return [(i.code, i.jt, i.jf, i.k) for i in program.bf_insns[: program.bf_len]]

@@ -62,6 +62,12 @@ class Sensor(Section):
     indicators: tuple[Text, ...] = ()
     engine: dict[str, Any] = {}
 
+    @model_validator(mode="after")
+    def _workers(self) -> "Sensor":
+        if self.workers != 1 and self.capture != "afpacket":
+            raise ValueError(f"capture: {self.capture} runs one engine: write workers: 1, or capture: afpacket")
+        return self
+
 
 class Store(Section):
     """Where events and cases are kept."""
@@ -213,7 +219,8 @@ class Dashboard(Section):
 
     enabled: bool = True
     listen: Text = "127.0.0.1"
-    port: int = Field(default=8765, ge=0, le=65535)
+    port: int = Field(default=8686, ge=0, le=65535)
+    hosts: tuple[Text, ...] = ()
     tls: Tls = Tls()
 
     @model_validator(mode="after")

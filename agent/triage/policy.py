@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tapwarden.agent.triage.grouping import Sighting
-from tapwarden.model.decision import Measure, Target, TargetType
-from tapwarden.model.incident import AlertGroup, ThreatClass
+from tapwarden.model.decision import Action, ActionState, Measure, Target, TargetType
+from tapwarden.model.incident import AlertGroup, ThreatClass, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class Policy:
         """Whether all its conditions hold; ``sighting.group`` is the group as stored, with its whole count."""
         group = sighting.group
         return (
-            group.count >= self.min_count
+            group.verdict is not Verdict.FALSE_POSITIVE
+            and group.count >= self.min_count
             and (not self.sids or group.sid in self.sids)
             and (self.severity is None or group.severity <= self.severity)
             and self.signature.lower() in group.signature.lower()
@@ -95,3 +96,13 @@ def _subjects(policy: Policy, group: AlertGroup) -> Iterable[tuple[str, Target |
         case _:
             targets = [Target(TargetType.ADDRESS, group.dest_ip)]
     return [(target.value, target) for target in targets if target.value]
+
+
+def is_due(actions: Iterable[Action], target: Target, now: datetime) -> bool:
+    """Whether a policy has to decide (again) on a target of its incident, given all the incident's actions.
+
+    Not while an earlier action has not run out, whatever came of it (a refusal would only be repeated), and not once a
+    person rolled one back: their word holds for this incident.
+    """
+    earlier = [action for action in actions if action.target == target]
+    return not any(action.state is ActionState.ROLLED_BACK or action.expires_at > now for action in earlier)

@@ -1,0 +1,129 @@
+"""``tapwarden actions``: decide, see what is in effect, undo."""
+
+import ipaddress
+from collections.abc import Sequence
+from datetime import timedelta
+
+import click
+
+from tapwarden.agent.cli.group import Failure, Group, Partial, Refused
+from tapwarden.agent.cli.output import print_json, print_table
+from tapwarden.agent.cli.session import invocation, person, session
+from tapwarden.agent.config.quantity import parse_duration
+from tapwarden.model.decision import LIVE_STATES, Action, ActionState, Measure, Target, TargetType
+
+
+def _duration(_ctx: click.Context, _param: click.Parameter, value: str) -> timedelta:
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def target_of(text: str) -> Target:
+    """What a target given on the command line is: an address, a network, a URL or a name."""
+    if "://" in text:
+        return Target(TargetType.URL, text)
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return Target(TargetType.DOMAIN, text.lower().rstrip("."))
+    if network.prefixlen == network.max_prefixlen:
+        return Target(TargetType.ADDRESS, str(network.network_address))
+    return Target(TargetType.NETWORK, str(network))
+
+
+@click.group(cls=Group)
+def actions() -> None:
+    """Decisions carried out: what is blocked, until when, on whose word."""
+
+
+@actions.command("list")
+@click.option("--all", "everything", is_flag=True, help="Those that have ended, too.")
+@click.option("--incident", "incident_id", default="", help="Of this incident only.")
+@click.option("-n", "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+def list_actions(everything: bool, incident_id: str, limit: int) -> None:
+    """List actions, newest first."""
+    with session() as parts:
+        states = () if everything or incident_id else (*sorted(LIVE_STATES), ActionState.PROPOSED, ActionState.FAILED)
+        found = parts.cases.actions(states=states, incident_id=incident_id, limit=limit)
+    _print(found, empty="no actions" if everything else "no action is in effect or waiting")
+
+
+@actions.command()
+@click.argument("incident_id")
+@click.argument("targets", nargs=-1, required=True)
+@click.option(
+    "--measure", type=click.Choice([measure.value for measure in Measure]), default="block", show_default=True
+)
+@click.option("--scope", required=True, help="Where it holds, for example: this host.")
+@click.option("--reason", required=True)
+@click.option("--legal-basis", required=True, help="Under which authority.")
+@click.option("--for", "duration", callback=_duration, required=True, help="How long, for example 4h.")
+def decide(
+    incident_id: str,
+    targets: tuple[str, ...],
+    measure: str,
+    scope: str,
+    reason: str,
+    legal_basis: str,
+    duration: timedelta,
+) -> None:
+    """Decide on an incident: TARGETS are addresses, networks, names or URLs.
+
+    Exit code 4 when the guard refused all of it, 3 when some of it.
+    """
+    with session() as parts:
+        found = parts.desk.decide(
+            incident_id,
+            measure=Measure(measure),
+            targets=[target_of(text) for text in targets],
+            scope=scope,
+            reason=reason,
+            legal_basis=legal_basis,
+            duration_s=int(duration.total_seconds()),
+            by=person(),
+        )
+    _print(found, empty="nothing to do")
+    refused = [action for action in found if action.state is ActionState.REFUSED]
+    failed = [action for action in found if action.state is ActionState.FAILED]
+    if refused and len(refused) == len(found):
+        raise Refused(f"refused: {refused[0].detail}")
+    if failed and len(failed) + len(refused) == len(found):
+        raise Failure(failed[0].detail)
+    if refused or failed:
+        raise Partial(f"{len(refused)} refused, {len(failed)} failed of {len(found)}")
+
+
+@actions.command()
+@click.argument("action_ids", nargs=-1, required=True)
+@click.option("--reason", required=True)
+def rollback(action_ids: tuple[str, ...], reason: str) -> None:
+    """Undo actions now."""
+    with session() as parts:
+        found = parts.desk.rollback(action_ids, by=person(), reason=reason)
+    _print(found, empty="nothing to undo")
+
+
+def _print(found: Sequence[Action], *, empty: str) -> None:
+    if invocation().as_json:
+        print_json(found)
+        return
+    print_table(
+        ["id", "measure", "target", "at", "state", "dry run", "until", "incident", "detail"],
+        [
+            (
+                a.id,
+                a.measure,
+                a.target.value,
+                a.mitigator,
+                a.state,
+                "yes" if a.dry_run else "",
+                a.expires_at,
+                a.incident_id,
+                a.detail,
+            )
+            for a in found
+        ],
+        empty=empty,
+    )

@@ -1,0 +1,224 @@
+"""From a configuration to the parts: stores, mitigators, guard, ledger, desk, outbox. Nothing runs here.
+
+The command line's short commands and the runtime share it, so that both act under the same guard and ledger.
+"""
+
+import ipaddress
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from random import SystemRandom
+from urllib.parse import urlsplit
+
+from tapwarden.agent.clock import SystemClock
+from tapwarden.agent.config import Config, Layout
+from tapwarden.agent.config.schema import Policy as PolicyConfig
+from tapwarden.agent.coordinate.channels import CHANNELS
+from tapwarden.agent.coordinate.https_json import ChannelSettings
+from tapwarden.agent.coordinate.outbox import Outbox
+from tapwarden.agent.desk import CaseDesk, Means, ReportingRules
+from tapwarden.agent.report.formats import FORMATTERS
+from tapwarden.agent.report.profile import shipped_profiles
+from tapwarden.agent.report.reporter import Reporter
+from tapwarden.agent.store.cases import SqlCaseStore
+from tapwarden.agent.store.embedded import EmbeddedEventStore
+from tapwarden.agent.triage.policy import Policy, StandingDecision
+from tapwarden.mitigation.guard import Guard, Limits, Protected, protect
+from tapwarden.mitigation.ledger import Ledger
+from tapwarden.mitigation.protected import hosts, of_this_host
+from tapwarden.mitigation.table import MITIGATORS
+from tapwarden.model.errors import ConfigError, StoreError
+from tapwarden.model.incident import AlertGroup
+from tapwarden.model.ports import CaseStore, Clock, Closeable, EventStore, Mitigator
+
+DetectedAt = Callable[[Sequence[AlertGroup], datetime], datetime]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that is composed from one configuration."""
+
+    config: Config
+    layout: Layout
+    clock: Clock
+    events: EventStore
+    cases: CaseStore
+    mitigators: Sequence[Mitigator]
+    ledger: Ledger
+    guard: Callable[[], Guard]
+    desk: CaseDesk
+    policies: Sequence[Policy]
+    outbox: Outbox | None
+    reporter: Reporter
+
+
+def first_alert(groups: Sequence[AlertGroup], now: datetime) -> datetime:
+    """Detection of live traffic: when the first alert was raised."""
+    return min(*(group.first_seen for group in groups), now)
+
+
+def replayed_now(_groups: Sequence[AlertGroup], now: datetime) -> datetime:
+    """Detection in a replay: now. The packets are older than the look at them."""
+    return now
+
+
+@contextmanager
+def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_alert) -> Iterator[Parts]:
+    """The parts, closed at the end. Raises ConfigError, StoreError."""
+    clock = SystemClock()
+    profiles = shipped_profiles()
+    if config.reporting.profile not in profiles:
+        known = ", ".join(sorted(profiles))
+        raise ConfigError(f"there is no profile {config.reporting.profile}; known: {known}", key="reporting.profile")
+    reporter = reporter_of(config)
+    cases = open_cases(config, layout)
+    events = open_events(config, layout, clock)
+    closeables: list[object] = [events, cases]
+    try:
+        mitigators = [
+            MITIGATORS["nftables"](table=config.mitigation.nftables.table),
+        ]
+        guard = guard_of(config)
+        ledger = Ledger(cases, mitigators, guard)
+        networks = [ipaddress.ip_network(network) for network in config.sensor.home_net]
+        desk = CaseDesk(
+            cases=cases,
+            events=events,
+            means=Means(ledger, mitigators, guard, dry_run=config.mitigation.mode != "enforce"),
+            rules=ReportingRules(profiles[config.reporting.profile], reporter, config.reporting.auto_send),
+            clock=clock,
+            new_id=new_id,
+            ours=lambda address: _within(address, networks),
+            detected_at=detected_at,
+        )
+        outbox = open_outbox(config, layout, cases, reporter, clock)
+        yield Parts(
+            config,
+            layout,
+            clock,
+            events,
+            cases,
+            mitigators,
+            ledger,
+            guard,
+            desk,
+            [policy_of(policy) for policy in config.triage.policies],
+            outbox,
+            reporter,
+        )
+    finally:
+        for part in closeables:
+            if isinstance(part, Closeable):
+                part.close()
+
+
+def open_cases(config: Config, layout: Layout) -> SqlCaseStore:
+    """The case store: a path below the state directory, or an SQLAlchemy URL. Raises StoreError."""
+    where = config.store.cases
+    return SqlCaseStore(where) if "://" in where else SqlCaseStore.at(layout.state(where))
+
+
+def open_events(config: Config, layout: Layout, clock: Clock) -> EmbeddedEventStore:
+    """The event store. Raises StoreError."""
+    folder = layout.state(config.store.path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    except OSError as error:
+        raise StoreError(f"cannot make {folder}: {error.strerror}") from error
+    return EmbeddedEventStore(folder, clock)
+
+
+def open_outbox(config: Config, layout: Layout, cases: CaseStore, reporter: Reporter, clock: Clock) -> Outbox | None:
+    """The outbox to the configured coordinator; None where there is none. Raises ConfigError."""
+    coordinator = config.reporting.coordinator
+    if not coordinator.url:
+        return None
+    settings = ChannelSettings(
+        url=coordinator.url,
+        token=read_token(layout.setting(coordinator.token_file)) if coordinator.token_file else "",
+        ca_file=str(layout.setting(coordinator.ca_file)) if coordinator.ca_file else "",
+    )
+    return Outbox(
+        cases,
+        CHANNELS["https"](settings),
+        FORMATTERS["json"],
+        clock=clock,
+        random=SystemRandom(),
+        obstacle=reporter.obstacle,
+    )
+
+
+def guard_of(config: Config) -> Callable[[], Guard]:
+    """The guard as it is now: what this host depends on is read again each time, since it changes while we run."""
+    mitigation = config.mitigation
+    limits = Limits(mitigation.max_prefix_v4, mitigation.max_prefix_v6, mitigation.actions_per_hour)
+    listed = protect(mitigation.never_block, "never_block")
+    coordinator = urlsplit(config.reporting.coordinator.url).hostname
+    named = {"coordinator": coordinator} if coordinator else {}
+
+    def guard() -> Guard:
+        found: list[Protected] = [*listed, *of_this_host(), *hosts(named)]
+        return Guard(found, limits)
+
+    return guard
+
+
+def reporter_of(config: Config) -> Reporter:
+    """Who reports, as configured."""
+    contact = config.reporting.contact
+    reachable = " ".join(part for part in (contact.name, contact.phone, contact.email) if part)
+    return Reporter(config.reporting.organisation, config.reporting.responsible, reachable)
+
+
+def policy_of(policy: PolicyConfig) -> Policy:
+    """A configured policy in triage's terms."""
+    decide = policy.decide
+    return Policy(
+        name=policy.name,
+        sids=frozenset(policy.match.sid),
+        severity=policy.match.severity,
+        signature=policy.match.signature,
+        category=policy.match.category,
+        indicator_source=policy.match.indicator_source,
+        min_count=policy.min_count,
+        threat_class=policy.incident.threat_class,
+        incident_severity=policy.incident.severity,
+        decide=None
+        if decide is None
+        else StandingDecision(
+            decide.measure, decide.targets, decide.scope, decide.reason, decide.legal_basis, decide.duration
+        ),
+    )
+
+
+def read_token(path: Path) -> str:
+    """A secret from a file only its owner may read. Raises ConfigError."""
+    try:
+        if path.stat().st_mode & 0o007:
+            raise ConfigError(f"{path} can be read by everyone on this host; chmod 600 {path}", key="token_file")
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        raise ConfigError(f"{path}: {reason}", key="token_file") from error
+
+
+def sensor_name(config: Config) -> str:
+    """The sensor's name; the host's unless configured."""
+    return config.sensor.name or socket.gethostname()
+
+
+def new_id() -> str:
+    """An unguessable id: 80 random bits."""
+    return secrets.token_hex(10)
+
+
+def _within(address: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)

@@ -1,0 +1,391 @@
+"""What people do with cases, and what standing policies do in their stead: open, decide, undo, report.
+
+Every step is recorded in the audit trail under who did it. The order is the one of ``pipeline``: plan, guard, apply,
+ledger, report; the guard has the last word whoever decides.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from tapwarden.agent.report.draft import draft_early
+from tapwarden.agent.report.profile import Profile, moments
+from tapwarden.agent.report.reporter import Reporter
+from tapwarden.agent.triage.opening import joined, open_incident_of, opened
+from tapwarden.agent.triage.policy import Matter, Policy, is_due
+from tapwarden.mitigation.guard import Guard
+from tapwarden.mitigation.ledger import Ledger
+from tapwarden.mitigation.plan import plan
+from tapwarden.model.decision import Action, Authority, AuthorityKind, Decision, Measure, Target, TargetType
+from tapwarden.model.errors import RefusedError, StoreError
+from tapwarden.model.event import Event, EventQuery
+from tapwarden.model.incident import (
+    AlertGroup,
+    GroupState,
+    Incident,
+    IncidentState,
+    ThreatClass,
+    TimelineEntry,
+    Verdict,
+)
+from tapwarden.model.ports import CaseStore, Clock, EventStore, Mitigator
+from tapwarden.model.report import Report, ReportState, Stage
+
+EVIDENCE_EVENTS = 20
+"""Alerts named as evidence in a draft: the latest of each group."""
+
+OPEN_INCIDENTS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReportingRules:
+    """Whose clock runs, who reports, and whether a policy's report goes out without a person's sign-off."""
+
+    profile: Profile
+    reporter: Reporter
+    auto_send: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How decisions are carried out."""
+
+    ledger: Ledger
+    mitigators: Sequence[Mitigator]
+    guard: Callable[[], Guard]
+    dry_run: bool = True
+
+
+class CaseDesk:
+    """The Desk over a case store. ``ours`` tells own addresses; ``detected_at`` when groups count as detected."""
+
+    def __init__(
+        self,
+        *,
+        cases: CaseStore,
+        events: EventStore,
+        means: Means,
+        rules: ReportingRules,
+        clock: Clock,
+        new_id: Callable[[], str],
+        ours: Callable[[str], bool],
+        detected_at: Callable[[Sequence[AlertGroup], datetime], datetime],
+    ) -> None:
+        self._cases, self._events, self._means, self._rules = cases, events, means, rules
+        self._clock, self._new_id, self._ours, self._detected_at = clock, new_id, ours, detected_at
+
+    # what people do (see the port)
+
+    def triage(
+        self, group_ids: Sequence[str], *, state: GroupState | None = None, verdict: Verdict | None = None, by: str
+    ) -> int:
+        """See the port."""
+        return self._cases.set_groups(group_ids, state=state, verdict=verdict, by=by, at=self._clock.now())
+
+    def open_incident(
+        self,
+        group_ids: Sequence[str],
+        *,
+        title: str,
+        threat_class: ThreatClass,
+        severity: int,
+        by: str,
+        summary: str = "",
+        drill: bool = False,
+    ) -> Incident:
+        """See the port."""
+        groups = [self._group(group_id) for group_id in dict.fromkeys(group_ids)]
+        if not groups:
+            raise RefusedError("an incident needs at least one alert group")
+        if taken := next((group.incident_id for group in groups if group.incident_id), ""):
+            incident = self._cases.incident(taken)
+            if incident is not None and incident.closed_at is None:
+                raise RefusedError("one of these groups belongs to an open incident already", entry=taken)
+        with self._cases.transaction():
+            incident = self._open(groups, title, threat_class, severity, by, summary=summary, drill=drill)
+            self.draft(incident)
+        return incident
+
+    def close_incident(self, incident_id: str, *, by: str, reason: str) -> Incident:
+        """See the port."""
+        incident = self._open_one(incident_id)
+        if not reason.strip():
+            raise RefusedError("closing an incident needs a reason")
+        now = self._clock.now()
+        closed = replace(
+            incident,
+            state=IncidentState.CLOSED,
+            closed_at=now,
+            timeline=(*incident.timeline, TimelineEntry(now, "closed", reason, by)),
+        )
+        with self._cases.transaction():
+            self._cases.put_incident(closed)
+            self._cases.audit(actor=by, verb="incident.close", subject=incident_id, detail=reason, at=now)
+        return closed
+
+    def decide(
+        self,
+        incident_id: str,
+        *,
+        measure: Measure,
+        targets: Sequence[Target],
+        scope: str,
+        reason: str,
+        legal_basis: str,
+        duration_s: int,
+        by: str,
+    ) -> Sequence[Action]:
+        """See the port."""
+        now = self._clock.now()
+        incident = self._open_one(incident_id)
+        authority = Authority(AuthorityKind.PERSON, by, legal_basis, now)
+        decision = self._decision(incident, measure, targets, scope, reason, authority, timedelta(seconds=duration_s))
+        actions = self._means.ledger.enact(self.plan(decision), now, by=by)
+        self.draft(incident)
+        return actions
+
+    def simulate(self, targets: Sequence[Target], *, since: datetime) -> Mapping[str, Any]:
+        """See the port."""
+        flows, hosts, protected = 0, set[str](), list[str]()
+        guard, now = self._means.guard(), self._clock.now()
+        for target in targets:
+            if refusal := guard.check_target(_rehearsed(target, now)):
+                protected.append(refusal.entry)
+            named = target.type in {TargetType.DOMAIN, TargetType.URL}
+            query = (
+                EventQuery(since=since, kinds=("dns", "http", "tls", "quic"), domain=target.value)
+                if named
+                else EventQuery(since=since, kinds=("flow",), address=target.value)
+            )
+            flows += self._events.count(query)
+            hosts |= {entry.value for entry in self._events.top(query, "src_ip", limit=1000)}
+        hosts -= {target.value for target in targets}
+        return {"flows": flows, "hosts": len(hosts), "protected": protected, "since": since.isoformat()}
+
+    def rollback(self, action_ids: Sequence[str], *, by: str, reason: str) -> Sequence[Action]:
+        """See the port."""
+        if not reason.strip():
+            raise RefusedError("undoing needs a reason")
+        actions = self._means.ledger.rollback(action_ids, self._clock.now(), by=by, reason=reason)
+        for incident_id in dict.fromkeys(action.incident_id for action in actions):
+            incident = self._cases.incident(incident_id)
+            if incident is not None:
+                self.draft(incident)
+        return actions
+
+    def edit_report(self, report_id: str, body: Mapping[str, Any], *, by: str) -> Report:
+        """See the port."""
+        report = self._draft(report_id, "changed")
+        changed = replace(report, body=dict(body), version=report.version + 1)
+        with self._cases.transaction():
+            self._cases.put_report(changed)
+            detail = f"version={changed.version}"
+            self._cases.audit(actor=by, verb="report.edit", subject=report_id, detail=detail, at=self._clock.now())
+        return changed
+
+    def sign_off(self, report_id: str, *, by: str) -> Report:
+        """See the port."""
+        report = self._draft(report_id, "signed off")
+        if obstacle := self._rules.reporter.obstacle():
+            raise RefusedError(obstacle, entry="reporting")
+        if missing := self._rules.profile.missing(report.stage, report.body):
+            raise RefusedError(f"the report lacks {', '.join(missing)}", entry=self._rules.profile.id)
+        now = self._clock.now()
+        ready = replace(report, state=ReportState.READY, signed_off_by=by, next_attempt_at=now)
+        with self._cases.transaction():
+            self._cases.put_report(ready)
+            self._cases.audit(actor=by, verb="report.sign_off", subject=report_id, detail="", at=now)
+        return ready
+
+    # what a standing policy does; ``pipeline`` calls these in order
+
+    def incident_for(self, matter: Matter) -> Incident:
+        """The open incident of the matter with these groups in it, opened now if there is none."""
+        policy, now = matter.policy, self._clock.now()
+        with self._cases.transaction():
+            there = self._cases.incidents(open_only=True, limit=OPEN_INCIDENTS)
+            incident = open_incident_of(matter, there)
+            if incident is None:
+                title = f"{matter.groups[0].signature or policy.name}: {matter.subject}"[:200]
+                return self._open(
+                    matter.groups,
+                    title,
+                    policy.threat_class,
+                    policy.incident_severity,
+                    policy.opened_by,
+                    subject=matter.subject,
+                )
+            grown = joined(incident, matter.groups, now=now, by=policy.opened_by, ours=self._ours)
+            if grown is not incident:
+                self._cases.put_incident(grown)
+                self._escalate(grown, matter.groups, policy.opened_by, now)
+            return grown
+
+    def standing_decision(self, matter: Matter, incident: Incident) -> Decision | None:
+        """What the policy decides now; None when it only opens, or what it decided still holds or was undone."""
+        standing, now = matter.policy.decide, self._clock.now()
+        if standing is None or matter.target is None:
+            return None
+        if not is_due(self._cases.actions(incident_id=incident.id), matter.target, now):
+            return None
+        authority = Authority(AuthorityKind.STANDING_POLICY, matter.policy.name, standing.legal_basis, now)
+        targets = (matter.target,)
+        return self._decision(
+            incident, standing.measure, targets, standing.scope, standing.reason, authority, standing.duration
+        )
+
+    def plan(self, decision: Decision) -> list[Action]:
+        """The decision's actions at the mitigators in use."""
+        return plan(decision, self._means.mitigators, self._clock.now(), dry_run=self._means.dry_run)
+
+    def draft(self, incident: Incident) -> Report:
+        """The incident's early report: drafted, or drafted again while nobody changed or released it."""
+        reports = self._cases.reports(incident_id=incident.id)
+        early = next((report for report in reports if report.stage is Stage.EARLY), None)
+        if early is not None and (early.state is not ReportState.DRAFT or early.version > 1):
+            return early
+        groups = [group for group_id in incident.group_ids[:100] if (group := self._cases.group(group_id))]
+        report = draft_early(
+            incident,
+            groups=groups,
+            events=self._evidence(groups),
+            decisions=self._cases.decisions(incident_id=incident.id),
+            actions=self._cases.actions(incident_id=incident.id),
+            reporter=self._rules.reporter,
+            profile=self._rules.profile,
+            report_id=early.id if early else self._new_id(),
+            now=early.created_at if early else self._clock.now(),
+        )
+        if early is None or early.body != report.body:
+            self._cases.put_report(report)
+        return report
+
+    def release(self, incident: Incident, policy: Policy) -> Report | None:
+        """Sign the incident's draft off in the policy's name where the configuration says so; None where not."""
+        report = self.draft(incident)
+        if not self._rules.auto_send or report.state is not ReportState.DRAFT or self._rules.reporter.obstacle():
+            return None
+        return self.sign_off(report.id, by=policy.opened_by)
+
+    # steps
+
+    def _open(
+        self,
+        groups: Sequence[AlertGroup],
+        title: str,
+        threat_class: ThreatClass,
+        severity: int,
+        by: str,
+        *,
+        summary: str = "",
+        drill: bool = False,
+        subject: str = "",
+    ) -> Incident:
+        now = self._clock.now()
+        detected_at = self._detected_at(groups, now)
+        incident = opened(
+            groups,
+            incident_id=self._new_id(),
+            title=title,
+            threat_class=threat_class,
+            severity=severity,
+            by=by,
+            now=now,
+            detected_at=detected_at,
+            due_after=timedelta(hours=24),
+            profile=self._rules.profile.id,
+            ours=self._ours,
+            summary=summary,
+            drill=drill,
+            subject=subject,
+        )
+        due = self._rules.profile.deadline(Stage.EARLY, moments(incident))
+        incident = replace(incident, due_at=due or incident.due_at)
+        with self._cases.transaction():
+            self._cases.put_incident(incident)
+            self._escalate(incident, groups, by, now)
+            self._cases.audit(actor=by, verb="incident.open", subject=incident.id, detail=title, at=now)
+        return incident
+
+    def _escalate(self, incident: Incident, groups: Sequence[AlertGroup], by: str, now: datetime) -> None:
+        ids = [group.id for group in groups]
+        self._cases.set_groups(ids, state=GroupState.ESCALATED, incident_id=incident.id, by=by, at=now)
+
+    def _decision(
+        self,
+        incident: Incident,
+        measure: Measure,
+        targets: Sequence[Target],
+        scope: str,
+        reason: str,
+        authority: Authority,
+        duration: timedelta,
+    ) -> Decision:
+        now = self._clock.now()
+        try:
+            decision = Decision(
+                id=self._new_id(),
+                incident_id=incident.id,
+                measure=measure,
+                targets=tuple(targets),
+                scope=scope.strip(),
+                reason=reason.strip(),
+                authority=authority,
+                decided_at=now,
+                expires_at=now + duration,
+            )
+        except (ValueError, OverflowError) as error:
+            raise RefusedError(str(error)) from error
+        names = ", ".join(target.value for target in targets[:20])
+        with self._cases.transaction():
+            self._cases.put_decision(decision)
+            detail = f"{measure} {names} until {decision.expires_at:%Y-%m-%dT%H:%M:%SZ} under {authority.legal_basis}"
+            self._cases.audit(actor=authority.name, verb="decide", subject=incident.id, detail=detail, at=now)
+        return decision
+
+    def _evidence(self, groups: Sequence[AlertGroup]) -> list[Event]:
+        """The latest alert of each group; none while the event store is away, which must not hold up a report."""
+        try:
+            found = [self._events.get(group.event_id) for group in groups[:EVIDENCE_EVENTS]]
+        except StoreError:
+            return []
+        return [event for event in found if event is not None]
+
+    def _group(self, group_id: str) -> AlertGroup:
+        group = self._cases.group(group_id)
+        if group is None:
+            raise KeyError(group_id)
+        return group
+
+    def _open_one(self, incident_id: str) -> Incident:
+        incident = self._cases.incident(incident_id)
+        if incident is None:
+            raise KeyError(incident_id)
+        if incident.closed_at is not None:
+            raise RefusedError(f"the incident was closed on {incident.closed_at:%Y-%m-%d}", entry=incident_id)
+        return incident
+
+    def _draft(self, report_id: str, what: str) -> Report:
+        report = self._cases.report(report_id)
+        if report is None:
+            raise KeyError(report_id)
+        if report.state is not ReportState.DRAFT:
+            raise RefusedError(f"only a draft can be {what}; this report is {report.state.value}", entry=report_id)
+        return report
+
+
+def _rehearsed(target: Target, now: datetime) -> Action:
+    """An action that is never carried out, to ask the guard about."""
+    decision = Decision(
+        id="rehearsal",
+        incident_id="rehearsal",
+        measure=Measure.BLOCK,
+        targets=(target,),
+        scope="rehearsal",
+        reason="rehearsal",
+        authority=Authority(AuthorityKind.PERSON, "rehearsal", "none", now),
+        decided_at=now,
+        expires_at=now + timedelta(seconds=1),
+    )
+    return plan(decision, (), now, dry_run=True)[0]

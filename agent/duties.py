@@ -1,0 +1,108 @@
+"""What is done again and again: keep the kernel as the ledger says, send reports, watch the clocks and ourselves."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from tapwarden.agent.composition import Parts
+from tapwarden.agent.health import Health
+from tapwarden.agent.report.profile import read_clock
+from tapwarden.agent.supervisor import notify
+from tapwarden.model.errors import StoreError
+from tapwarden.model.report import ReportState
+
+log = logging.getLogger(__name__)
+
+RECONCILE_S, SEND_S, CLOCKS_S, STATUS_S = 5, 3, 30, 5
+
+
+class Duties:
+    """The periodic jobs. Each is a boundary: it logs and shows what went wrong, and is tried again at its next turn."""
+
+    def __init__(self, parts: Parts, health: Health, counters: Callable[[], Mapping[str, int]]) -> None:
+        self._parts, self._health, self._counters = parts, health, counters
+        self._warned: dict[str, float] = {}
+        self._drops: dict[str, int] = {}
+
+    def table(self) -> Mapping[Callable[[], None], float]:
+        """Each duty and the seconds between its turns."""
+        return {
+            self.reconcile: RECONCILE_S,
+            self.send_reports: SEND_S,
+            self.watch_clocks: CLOCKS_S,
+            self.look_at_ourselves: STATUS_S,
+        }
+
+    def reconcile(self) -> None:
+        """What is in effect becomes what the ledger says: expiries, drift, what a crash left behind."""
+        try:
+            result = self._parts.ledger.reconcile(self._parts.clock.now())
+        except StoreError as error:
+            self._health.set("mitigation", "degraded", f"the ledger cannot be read: {error}")
+            return
+        state = "degraded" if result.problems else "ok"
+        enforcing = self._parts.config.mitigation.mode == "enforce"
+        if not enforcing and result.problems and not result.failed:
+            # A dry run on a host without nft is as it should be.
+            state = "ok"
+        detail = "; ".join(result.problems) or ("enforcing" if enforcing else "dry run: nothing is changed")
+        if self._health.set("mitigation", state, detail, verified=result.verified) and result.problems:
+            log.warning("mitigation=%s problems=%r", state, result.problems)
+
+    def send_reports(self) -> None:
+        """One round of the outbox."""
+        outbox = self._parts.outbox
+        if outbox is None:
+            self._health.set("reporting", "off", "no coordinator is configured: reports stay here")
+            return
+        try:
+            outcome = outbox.send_due()
+        except StoreError as error:
+            self._health.set("reporting", "degraded", f"the case store cannot be read: {error}")
+            return
+        if outcome.obstacle:
+            self._health.set("reporting", "degraded", outcome.obstacle)
+        elif outcome.failed:
+            self._health.set("reporting", "degraded", "the coordinator did not acknowledge; trying again")
+        elif outcome.acknowledged or "reporting" not in self._health.report():
+            self._health.set("reporting", "ok")
+
+    def watch_clocks(self) -> None:
+        """Warn at 50, 75 and 90 % of each incident's time, and when it is over, once each."""
+        now = self._parts.clock.now()
+        try:
+            incidents = self._parts.cases.incidents(open_only=True, limit=10_000)
+            late = 0
+            for incident in incidents:
+                reports = self._parts.cases.reports(incident_id=incident.id)
+                if any(report.state is ReportState.ACKNOWLEDGED for report in reports):
+                    continue
+                reading = read_clock(incident.detected_at, incident.due_at, now)
+                late += reading.overdue
+                passed = 1.0 if reading.overdue else max(reading.warnings, default=0.0)
+                if passed > self._warned.get(incident.id, 0.0):
+                    self._warned[incident.id] = passed
+                    left = f"{reading.left.total_seconds() / 3600:.1f}"
+                    log.warning(
+                        "incident=%s clock=%d%% left_h=%s report=not acknowledged", incident.id, passed * 100, left
+                    )
+        except StoreError as error:
+            self._health.set("clocks", "degraded", f"the case store cannot be read: {error}")
+            return
+        known = {incident.id for incident in incidents}
+        self._warned = {key: value for key, value in self._warned.items() if key in known}
+        state = "down" if late else "degraded" if self._warned else "ok"
+        detail = f"{late} overdue" if late else f"{len(self._warned)} past half of their time" if self._warned else ""
+        self._health.set("clocks", state, detail)
+
+    def look_at_ourselves(self) -> None:
+        """Drops since the last look, waiting stores, the watchdog."""
+        counters = self._counters()
+        drops = {
+            name: count for name, count in counters.items() if name.endswith(("drops", "dropped", "dropped_events"))
+        }
+        new = {name: count - self._drops.get(name, 0) for name, count in drops.items()}
+        self._drops = drops
+        lost = ", ".join(f"{name} +{count}" for name, count in sorted(new.items()) if count > 0)
+        if self._health.set("drops", "degraded" if lost else "ok", lost, **drops) and lost:
+            log.warning("drops=%r", lost)
+        notify(f"WATCHDOG=1\nSTATUS={'; '.join(self._health.problems) or 'watching'}"[:1000])

@@ -1,0 +1,229 @@
+"""The path: collect, enrich, store.append, triage, plan, guard, mitigator.apply, ledger, report, channel.send.
+
+Collectors hand batches in from their threads; one thread carries them along. The event store, the case store and the
+mitigators may fail: capture goes on, what cannot be kept waits in bounded memory, and what has no room is counted.
+"""
+
+import logging
+import queue
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from tapwarden.agent.desk import CaseDesk
+from tapwarden.agent.enrich import Enrichment
+from tapwarden.agent.health import Health
+from tapwarden.agent.triage.grouping import Sighting, group_alerts
+from tapwarden.agent.triage.policy import Matter, Policy, matters
+from tapwarden.mitigation.ledger import Ledger
+from tapwarden.model.errors import RefusedError, StoreError
+from tapwarden.model.event import Event
+from tapwarden.model.incident import Incident
+from tapwarden.model.ports import CaseStore, EventStore
+
+log = logging.getLogger(__name__)
+
+MAX_QUEUED = 256
+"""Batches between the collectors and the path."""
+
+MAX_WAITING_EVENTS = 100_000
+MAX_WAITING_SIGHTINGS = 20_000
+MAX_WAITING_MATTERS = 20_000
+"""What waits for a store that is full, read-only or away."""
+
+RETRY_S = 1.0
+"""Between attempts at a store that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A batch and what to call when it is stored."""
+
+    events: Sequence[Event]
+    stored: Callable[[Sequence[Event]], None] | None = None
+
+
+class Pipeline:
+    """Carries deliveries along the path, in the order they came."""
+
+    def __init__(
+        self,
+        *,
+        events: EventStore,
+        cases: CaseStore,
+        desk: CaseDesk,
+        ledger: Ledger,
+        policies: Sequence[Policy],
+        enrichments: Sequence[Enrichment],
+        health: Health,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._events, self._cases, self._desk, self._ledger = events, cases, desk, ledger
+        self._policies, self._enrichments, self._health = policies, enrichments, health
+        self._monotonic = monotonic
+        self._queue: queue.Queue[Delivery | None] = queue.Queue(MAX_QUEUED)
+        self._unstored: deque[Delivery] = deque()
+        self._untriaged: deque[Sighting] = deque()
+        self._undecided: dict[tuple[str, str], Matter] = {}
+        self._counts: Counter[str] = Counter()
+        self._failed_at: dict[str, float] = {}
+
+    # the path
+
+    def carry(self, delivery: Delivery) -> None:
+        """One delivery, from the collector to the report that the outbox sends."""
+        for event in delivery.events:
+            for enrichment in self._enrichments:
+                enrichment.observe(event)
+        self._wait_for_store(delivery)
+        self._untriaged.extend(group_alerts(delivery.events, self._badges))
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Everything that can be done now, with this delivery and what waited for a store before."""
+        with self._reaching("events") as reached:
+            if reached:
+                self._store()
+        with self._reaching("cases") as reached:
+            if reached:
+                self._triage()
+                self._decide()
+
+    def _store(self) -> None:
+        while self._unstored:
+            self._counts["events.stored"] += self._events.append(self._unstored[0].events)
+            delivery = self._unstored.popleft()
+            self._counts["events.waiting"] -= len(delivery.events)
+            if delivery.stored is not None:
+                delivery.stored(delivery.events)
+
+    def _triage(self) -> None:
+        """One merge for all sightings; what policies say about the groups as they now are."""
+        if not self._untriaged:
+            return
+        merged = {group.id: group for group in self._cases.merge_groups([s.group for s in self._untriaged])}
+        whole = [replace(s, group=merged.get(s.group.id, s.group)) for s in self._untriaged]
+        self._counts["alerts"] += sum(s.group.count for s in self._untriaged)
+        self._untriaged.clear()
+        for matter in matters(whole, self._policies):
+            self._undecided[matter.policy.name, matter.subject] = matter
+
+    def _decide(self) -> None:
+        """Incident, plan, guard and mitigators (in the ledger), report: for each matter that is open."""
+        while self._undecided:
+            key, matter = next(iter(self._undecided.items()))
+            incident = self._desk.incident_for(matter)
+            decision = self._desk.standing_decision(matter, incident)
+            if decision is not None:
+                planned = self._desk.plan(decision)
+                for action in self._ledger.enact(planned, decision.decided_at, by=matter.policy.opened_by):
+                    self._counts[f"actions.{action.state.value}"] += 1
+                    log.info("action=%s state=%s target=%r", action.id, action.state.value, action.target.value)
+            self._desk.draft(incident)
+            self._release(matter, incident)
+            del self._undecided[key]
+
+    def _release(self, matter: Matter, incident: Incident) -> None:
+        try:
+            self._desk.release(incident, matter.policy)
+        except RefusedError as error:
+            log.warning("incident=%s report=draft reason=%r", incident.id, str(error))
+
+    # around it
+
+    def submit(self, delivery: Delivery, *, wait: bool) -> None:
+        """Hand a batch in. A source that can wait (a file) waits for room; a live one does not: when there is none its
+        alerts have a second to find some, all else is dropped and counted."""
+        if wait:
+            self._queue.put(delivery)
+            return
+        try:
+            self._queue.put_nowait(delivery)
+        except queue.Full:
+            alerts = [event for event in delivery.events if b'"event_type":"alert"' in event.raw]
+            dropped = len(delivery.events) - len(alerts)
+            try:
+                self._queue.put(Delivery(alerts, delivery.stored), timeout=1)
+            except queue.Full:
+                dropped += len(alerts)
+            self._counts["queue.dropped_events"] += dropped
+
+    def run(self) -> None:
+        """Carry what is handed in until ``finish``; meant for a thread of its own."""
+        while True:
+            try:
+                delivery, taken = self._queue.get(timeout=RETRY_S), True
+            except queue.Empty:
+                delivery, taken = Delivery(()), False
+            if delivery is None:
+                self._queue.task_done()
+                break
+            try:
+                self.carry(delivery)
+            except Exception:
+                # The boundary of the task: one batch that cannot be carried must not end the watch.
+                self._counts["path.failures"] += 1
+                log.exception("path=failed events=%d", len(delivery.events))
+                self._health.set("path", "degraded", "a batch could not be carried; see the log")
+            finally:
+                if taken:
+                    self._queue.task_done()
+        self._failed_at.clear()
+        self.catch_up()
+
+    def wait_until_carried(self) -> None:
+        """Wait until everything handed in so far is carried."""
+        self._queue.join()
+
+    def finish(self) -> None:
+        """Let ``run`` end once everything handed in before is carried."""
+        self._queue.put(None)
+
+    def counters(self) -> Mapping[str, int]:
+        """What was carried, what waits and what was dropped."""
+        waiting = {"queue.batches": self._queue.qsize(), "sightings.waiting": len(self._untriaged)}
+        return {**self._counts, **waiting, "matters.waiting": len(self._undecided)}
+
+    def _wait_for_store(self, delivery: Delivery) -> None:
+        if not delivery.events:
+            return
+        self._unstored.append(delivery)
+        self._counts["events.waiting"] += len(delivery.events)
+        while self._counts["events.waiting"] > MAX_WAITING_EVENTS and len(self._unstored) > 1:
+            lost = len(self._unstored.popleft().events)
+            self._counts["events.waiting"] -= lost
+            self._counts["events.dropped"] += lost
+
+    @contextmanager
+    def _reaching(self, part: str) -> Iterator[bool]:
+        """Whether it is time to try the store; its failure is said once, counted, and tried again later."""
+        failed_at = self._failed_at.get(part)
+        if failed_at is not None and self._monotonic() - failed_at < RETRY_S:
+            self._bound()
+            yield False
+            return
+        try:
+            yield True
+        except StoreError as error:
+            self._failed_at[part] = self._monotonic()
+            self._counts[f"{part}.failures"] += 1
+            self._bound()
+            if self._health.set(f"{part} store", "down", str(error)):
+                log.error("store=%s state=down error=%r: watching goes on, what fits waits in memory", part, str(error))
+        else:
+            if self._failed_at.pop(part, None) is not None:
+                log.warning("store=%s state=ok again", part)
+            self._health.set(f"{part} store", "ok")
+
+    def _bound(self) -> None:
+        while len(self._untriaged) > MAX_WAITING_SIGHTINGS:
+            self._untriaged.popleft()
+            self._counts["sightings.dropped"] += 1
+        while len(self._undecided) > MAX_WAITING_MATTERS:
+            del self._undecided[next(iter(self._undecided))]
+            self._counts["matters.dropped"] += 1
+
+    def _badges(self, alert: Event) -> tuple[str, ...]:
+        return tuple(name for enrichment in self._enrichments for name in enrichment.badges(alert))

@@ -1,0 +1,115 @@
+"""From the sensor's configuration to rules, indicators and engines."""
+
+import glob
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tapwarden.agent.composition import sensor_name
+from tapwarden.agent.config import Config, Layout
+from tapwarden.agent.suricata_yaml import engine_config, merge
+from tapwarden.model.errors import ConfigError, SourceError
+from tapwarden.signatures.indicator_file import read_indicators
+
+if TYPE_CHECKING:
+    from tapwarden._core import Engine, IndicatorSet, RuleSet
+
+
+@dataclass
+class Detection:
+    """What engines of one sensor share. ``complaints`` are lines ``file:line:column: what is wrong``."""
+
+    config: str
+    rules: "RuleSet | None" = None
+    indicators: "IndicatorSet | None" = None
+    rule_count: int = 0
+    indicator_count: int = 0
+    complaints: list[str] = field(default_factory=list)
+
+    def engine(self) -> "Engine":
+        """A fresh engine."""
+        from tapwarden._core import Engine  # noqa: PLC0415 - `check` of a configuration works without the native core
+
+        try:
+            return Engine(self.config, self.rules, self.indicators)
+        except ValueError as error:
+            raise ConfigError(str(error), key="sensor.engine") from error
+
+
+def detection(config: Config, layout: Layout, *, interface: str = "") -> Detection:
+    """Load rules and indicators. What cannot be loaded is a complaint, the rest loads. Raises ConfigError."""
+    found = Detection(json.dumps(engine_settings(config, interface)))
+    _load_rules(found, config, layout)
+    _load_indicators(found, config, layout)
+    return found
+
+
+def engine_settings(config: Config, interface: str) -> dict[str, Any]:
+    """The native core's configuration: variables and output from ``sensor``, then ``sensor.engine`` over it."""
+    sensor = config.sensor
+    ports = {name: value for name, value in sensor.vars.items() if name.endswith(("_PORT", "_PORTS"))}
+    addresses = {name: value for name, value in sensor.vars.items() if name not in ports}
+    home = {"HOME_NET": f"[{','.join(sensor.home_net)}]"} if sensor.home_net else {}
+    settings = engine_config({"vars": {"address-groups": {**home, **addresses}, "port-groups": ports}})
+    merge(settings, {"output": {"sensor": sensor_name(config), "in_iface": interface}})
+    merge(settings, sensor.engine)
+    return settings
+
+
+def expanded(patterns: Sequence[str], layout: Layout, key: str) -> list[Path]:
+    """The files that patterns name, in order. Raises ConfigError for one that names nothing."""
+    files: list[Path] = []
+    for pattern in patterns:
+        path = layout.setting(pattern)
+        found = [Path(name) for name in sorted(glob.glob(str(path)))]
+        if not found:
+            raise ConfigError(f"{path}: no such file", key=key)
+        files += found
+    return list(dict.fromkeys(files))
+
+
+def new_run() -> str:
+    """What tells this run's live events from those of others."""
+    return secrets.token_hex(6)
+
+
+def _load_rules(found: Detection, config: Config, layout: Layout) -> None:
+    files = expanded(config.sensor.rules, layout, "sensor.rules")
+    if not files:
+        return
+    from tapwarden._core import RuleSet  # noqa: PLC0415
+
+    try:
+        rules = RuleSet(found.config, [str(file) for file in files], str(layout.etc))
+    except OSError as error:
+        raise ConfigError(f"{error.filename or 'rules'}: {error.strerror or error}", key="sensor.rules") from error
+    except ValueError as error:
+        raise ConfigError(str(error), key="sensor.engine") from error
+    found.rules, found.rule_count = rules, rules.loaded
+    for file, line, column, sid, keyword, reason, hint in rules.errors:
+        what = f"{keyword}: {reason}" if keyword else reason
+        found.complaints.append(
+            f"{file}:{line}:{column}: rule {sid or '?'} not loaded: {what}" + (f" ({hint})" if hint else "")
+        )
+
+
+def _load_indicators(found: Detection, config: Config, layout: Layout) -> None:
+    files = expanded(config.sensor.indicators, layout, "sensor.indicators")
+    if not files:
+        return
+    from tapwarden._core import IndicatorSet  # noqa: PLC0415
+
+    items: list[tuple[str, str, str, str]] = []
+    for path in files:
+        try:
+            read = read_indicators(path)
+        except SourceError as error:
+            raise ConfigError(str(error), key="sensor.indicators") from error
+        items += read.items
+        found.complaints += [f"{path}:{line}:1: no indicator: {text}" for line, text in read.bad_lines]
+        if read.bad > len(read.bad_lines):
+            found.complaints.append(f"{path}: {read.bad - len(read.bad_lines)} more lines are no indicators")
+    found.indicators, found.indicator_count = IndicatorSet(items), len(items)
