@@ -3,8 +3,10 @@
 //! text -> `lexer` -> `parse` (header, options through `keyword::KEYWORDS`) -> [`signature::Signature`] -> `set` (grouped,
 //! with prefilters, immutable, shared) -> `detect` (per engine: what a packet and its flow match).
 
+pub mod address;
 pub mod chain;
 pub mod header;
+pub mod lexer;
 pub mod signature;
 pub mod state;
 pub mod transform;
