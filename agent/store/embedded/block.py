@@ -6,6 +6,7 @@ origins and texts, in order. zstd adds a checksum, so that a flipped bit is foun
 
 import struct
 from collections.abc import Sequence
+from itertools import accumulate
 
 import zstandard
 
@@ -40,24 +41,39 @@ def pack(events: Sequence[Event], compressor: zstandard.ZstdCompressor) -> bytes
     return compressor.compress(head + b"".join(parts))
 
 
-def unpack(data: bytes, codec: int) -> list[Event]:
-    """The events of a block. Raises BlockError."""
-    if codec != CODEC_ZSTD:
-        raise BlockError(f"unknown codec {codec}")
-    try:
-        plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=BLOCK_OCTETS_MAX)
-        (count,) = struct.unpack_from("<I", plain)
-        lengths = struct.unpack_from(f"<{2 * count}I", plain, 4)
-    except (zstandard.ZstdError, struct.error, MemoryError) as error:
-        raise BlockError(str(error)) from error
-    position = 4 + 8 * count
-    if position + sum(lengths) != len(plain):
-        raise BlockError("lengths do not add up")
-    events = []
-    for number in range(count):
-        middle = position + lengths[2 * number]
-        end = middle + lengths[2 * number + 1]
-        origin = plain[position:middle].decode("utf-8", "surrogatepass")
-        events.append(Event(plain[middle:end], origin))
-        position = end
-    return events
+class Records:
+    """The records of a block, made into events one by one as they are asked for. Raises BlockError."""
+
+    def __init__(self, data: bytes, codec: int) -> None:
+        if codec != CODEC_ZSTD:
+            raise BlockError(f"unknown codec {codec}")
+        try:
+            self._plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=BLOCK_OCTETS_MAX)
+            (count,) = struct.unpack_from("<I", self._plain)
+            lengths = struct.unpack_from(f"<{2 * count}I", self._plain, 4)
+        except (zstandard.ZstdError, struct.error, MemoryError) as error:
+            raise BlockError(str(error)) from error
+        # where each origin and each text begins, and where the last ends
+        self._places = list(accumulate(lengths, initial=4 + 8 * count))
+        if self._places[-1] != len(self._plain):
+            raise BlockError("lengths do not add up")
+
+    def __len__(self) -> int:
+        return len(self._places) // 2
+
+    def event(self, slot: int) -> Event:
+        """The event in this place. Raises BlockError when there is none."""
+        if not 0 <= slot < len(self):
+            raise BlockError(f"no record {slot} of {len(self)}")
+        begin, middle, end = self._places[2 * slot : 2 * slot + 3]
+        return Event(self._plain[middle:end], self._plain[begin:middle].decode("utf-8", "surrogatepass"))
+
+    def slots_with(self, octets: bytes) -> frozenset[int]:
+        """Places of the records that have these octets in their text once its ASCII letters are lower case."""
+        lowered = self._plain.lower()
+        if octets not in lowered:
+            return frozenset()
+        places = self._places
+        return frozenset(
+            slot for slot in range(len(self)) if lowered.find(octets, places[2 * slot + 1], places[2 * slot + 2]) >= 0
+        )

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tapwarden.agent.store.embedded import block, layout
 from tapwarden.model.errors import StoreError
-from tapwarden.model.event import Event
 
 PREFIX, SUFFIX = "events-", ".db"
 SIDE_FILES = ("", "-wal", "-shm")
@@ -143,8 +142,7 @@ class Files:
         if version != layout.FORMAT:
             connection.close()
             raise UnknownFormat(f"{self.path(partition).name} has format {version}, this version reads {layout.FORMAT}")
-        has_record = _RecordReader()
-        connection.create_function("record_has", 5, has_record, deterministic=True)
+        connection.create_function("record_has", 3, _RecordReader(connection))
         return connection
 
     def _connect(self, uri: str) -> sqlite3.Connection:
@@ -166,21 +164,22 @@ class UnknownFormat(Exception):
 
 
 class _RecordReader:
-    """SQL function: whether a record has a text in it, case-insensitive. Remembers the last block."""
+    """SQL function: whether a record has a text in it. Reads each block once, through the connection that asks."""
 
-    def __init__(self) -> None:
-        self._id = -1
-        self._lowered: list[bytes] = []
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._answered: tuple[int, bytes] | None = None
+        self._slots: frozenset[int] = frozenset()
 
-    def __call__(self, block_id: int, codec: int, data: bytes, slot: int, text: str) -> bool:
-        if block_id != self._id:
+    def __call__(self, block_id: int, slot: int, octets: bytes) -> bool:
+        if self._answered != (block_id, octets):
+            row = self._connection.execute("SELECT data, codec FROM block WHERE id = ?", (block_id,)).fetchone()
             try:
-                events: list[Event] = block.unpack(data, codec)
+                self._slots = block.Records(*row).slots_with(octets) if row else frozenset()
             except block.BlockError:
-                events = []
-            self._lowered = [event.raw.lower() for event in events]
-            self._id = block_id
-        return slot < len(self._lowered) and text.encode("utf-8", "replace") in self._lowered[slot]
+                self._slots = frozenset()
+            self._answered = (block_id, octets)
+        return slot in self._slots
 
 
 def _is_partition(name: str) -> bool:

@@ -50,6 +50,7 @@ CREATE INDEX event_kind ON event (kind);
 CREATE INDEX event_src ON event (src) WHERE src IS NOT NULL;
 CREATE INDEX event_dest ON event (dest) WHERE dest IS NOT NULL;
 CREATE INDEX event_sid ON event (sid) WHERE sid IS NOT NULL;
+CREATE INDEX event_signature ON event (signature) WHERE signature IS NOT NULL;
 CREATE INDEX event_flow ON event (flow_id) WHERE flow_id IS NOT NULL;
 CREATE INDEX event_community ON event (community_id) WHERE community_id IS NOT NULL;
 CREATE TABLE term (

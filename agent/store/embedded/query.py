@@ -21,11 +21,10 @@ from tapwarden.model.event import EventQuery
 
 @dataclass
 class Condition:
-    """A condition on the table ``event``; ``reads_records`` says that it needs ``block`` joined."""
+    """A condition on the table ``event``."""
 
     terms: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
-    reads_records: bool = False
 
     def add(self, term: str, *values: Any) -> None:
         """One more thing that has to hold."""
@@ -35,8 +34,7 @@ class Condition:
     @property
     def sql(self) -> str:
         """FROM and WHERE."""
-        tables = "event JOIN block ON block.id = event.block" if self.reads_records else "event"
-        return f"FROM {tables}" + (f" WHERE {' AND '.join(self.terms)}" if self.terms else "")
+        return "FROM event" + (f" WHERE {' AND '.join(self.terms)}" if self.terms else "")
 
 
 def condition(query: EventQuery, partition: str, connection: sqlite3.Connection) -> Condition | None:
@@ -66,8 +64,7 @@ def condition(query: EventQuery, partition: str, connection: sqlite3.Connection)
     _times(found, query, partition)
     _terms(found, query)
     if query.text:
-        found.reads_records = True
-        found.add("record_has(block.id, block.codec, block.data, slot, ?)", query.text.lower())
+        found.add("record_has(block, slot, ?)", query.text.encode("utf-8", "replace").lower())
     return found
 
 

@@ -37,20 +37,31 @@ TOP_MAX = 10_000
 """Values counted of one partition in ``top``; where a day has more, the rarest of them are not counted."""
 
 _TOP_SQL = {
-    "src_ip": "SELECT address.key, n FROM (SELECT src AS v, count(*) AS n {} GROUP BY src) JOIN address ON id = v",
-    "dest_ip": "SELECT address.key, n FROM (SELECT dest AS v, count(*) AS n {} GROUP BY dest) JOIN address ON id = v",
-    "dest_port": "SELECT dest_port AS v, count(*) AS n {} GROUP BY dest_port HAVING v IS NOT NULL",
-    "sid": "SELECT sid AS v, count(*) AS n {} GROUP BY sid HAVING v IS NOT NULL",
-    "domain": "SELECT value AS v, count(*) AS n FROM term WHERE field={field} AND event IN (SELECT seq {}) GROUP BY v",
+    "src_ip": (
+        "src",
+        "SELECT address.key, n FROM (SELECT src AS v, count(*) AS n {} GROUP BY src) JOIN address ON id = v",
+    ),
+    "dest_ip": (
+        "dest",
+        "SELECT address.key, n FROM (SELECT dest AS v, count(*) AS n {} GROUP BY dest) JOIN address ON id = v",
+    ),
+    "dest_port": ("dest_port", "SELECT dest_port AS v, count(*) AS n {} GROUP BY v"),
+    "sid": ("sid", "SELECT sid AS v, count(*) AS n {} GROUP BY v"),
+    "domain": (
+        "",
+        f"SELECT value AS v, count(*) AS n FROM term WHERE field={int(Term.DOMAIN)} AND event IN (SELECT seq {{}})"
+        " GROUP BY v",
+    ),
 } | {
-    name: f"SELECT word.text, n FROM (SELECT {column} AS v, count(*) AS n {{}} GROUP BY {column}) JOIN word ON id = v"
-    for name, column in (
-        ("signature", "signature"),
-        ("event_type", "kind"),
-        ("app_proto", "app_proto"),
-        ("sensor", "sensor"),
-    )
+    name: (column, f"SELECT text, n FROM (SELECT {column} AS v, count(*) AS n {{}} GROUP BY v) JOIN word ON id = v")
+    for name, column in {
+        "signature": "signature",
+        "event_type": "kind",
+        "app_proto": "app_proto",
+        "sensor": "sensor",
+    }.items()
 }
+"""By field: the column that must not be NULL (which lets its index answer), and the statement."""
 
 _SHOWN: Mapping[str, Callable[[Any], str]] = {
     "src_ip": address_text,
@@ -198,16 +209,16 @@ class EmbeddedEventStore:
             f" WHERE seq BETWEEN ? AND ? AND ((seq & {layout.HASH_MASK}) - ?) & {layout.HASH_MASK} < 8"
         )
         for codec, data, slot in connection.execute(statement, (first, last, low)):
-            for event in self._records(data, codec)[slot : slot + 1]:
-                if event.id == event_id:
-                    return event
+            event = self._event(self._records(data, codec), slot)
+            if event is not None and event.id == event_id:
+                return event
         return None
 
     def search(self, query: EventQuery, *, limit: int = 100, cursor: str = "") -> EventPage:
         """Newest first; events of the undated file come last. ``limit`` is held between 1 and 10,000."""
         limit = min(max(limit, 1), PAGE_MAX)
         after_partition, after_number = _read_cursor(cursor)
-        found: list[tuple[str, int, Event]] = []
+        found: list[tuple[str, int, Event | None]] = []  # None: a damaged record, which takes a place
         for partition in self._within(query):
             if after_partition and not _at_or_after(partition, after_partition):
                 continue
@@ -217,12 +228,12 @@ class EmbeddedEventStore:
             found += [(partition, number, event) for number, event in rows or ()]
             if len(found) > limit:
                 last = found[limit - 1]
-                return EventPage(tuple(event for _, _, event in found[:limit]), f"{last[0]}:{last[1]}")
-        return EventPage(tuple(event for _, _, event in found))
+                return EventPage(_whole(found[:limit]), f"{last[0]}:{last[1]}")
+        return EventPage(_whole(found))
 
     def _page(
         self, partition: str, query: EventQuery, before: int | None, limit: int, connection: sqlite3.Connection
-    ) -> list[tuple[int, Event]]:
+    ) -> list[tuple[int, Event | None]]:
         where = condition(query, partition, connection)
         if where is None:
             return []
@@ -230,18 +241,25 @@ class EmbeddedEventStore:
             where.add("seq < ?", before)
         statement = f"SELECT seq, event.block, slot {where.sql} ORDER BY seq DESC LIMIT ?"
         places = connection.execute(statement, (*where.values, limit)).fetchall()
-        blocks: dict[int, list[Event]] = {}
+        blocks: dict[int, block.Records | None] = {}
         for number in {place[1] for place in places}:
             codec, data = connection.execute("SELECT codec, data FROM block WHERE id = ?", (number,)).fetchone()
             blocks[number] = self._records(data, codec)
-        return [(seq, event) for seq, number, slot in places for event in blocks[number][slot : slot + 1]]
+        return [(seq, self._event(blocks[number], slot)) for seq, number, slot in places]
 
-    def _records(self, data: bytes, codec: int) -> list[Event]:
+    def _records(self, data: bytes, codec: int) -> block.Records | None:
         try:
-            return block.unpack(data, codec)
+            return block.Records(data, codec)
         except block.BlockError:
             self._count("damaged_blocks", 1)
-            return []
+            return None
+
+    def _event(self, records: block.Records | None, slot: int) -> Event | None:
+        try:
+            return None if records is None else records.event(slot)
+        except block.BlockError:
+            self._count("damaged_blocks", 1)
+            return None
 
     def count(self, query: EventQuery) -> int:
         """How many events match."""
@@ -261,21 +279,27 @@ class EmbeddedEventStore:
         """See the port."""
         if field not in _TOP_SQL:
             raise ValueError(f"top lists are made of {', '.join(_TOP_SQL)}, not of {field!r}")
-        sql = _TOP_SQL[field].replace("{field}", str(int(Term.DOMAIN))) + f" ORDER BY n DESC LIMIT {TOP_MAX}"
+        column, sql = _TOP_SQL[field]
+        sql += f" ORDER BY n DESC LIMIT {TOP_MAX}"
         shown: Callable[[Any], str] = _SHOWN.get(field, str)
         counted: Counter[str] = Counter()
-        for _, (value, count) in self._each(query, sql):
+        for _, (value, count) in self._each(query, sql, column):
             text = shown(value)
             if text:
                 counted[text] += count
         ranked = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
         return [TopEntry(value, count) for value, count in ranked[: max(limit, 0)]]
 
-    def _each(self, query: EventQuery, sql: str | Callable[[str], str]) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        """The rows of a statement, over all partitions; ``{}`` in it stands for the query's FROM and WHERE."""
+    def _each(
+        self, query: EventQuery, sql: str | Callable[[str], str], column: str = ""
+    ) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """The rows of a statement, over all partitions; ``{}`` in it stands for the query's FROM and WHERE.
+
+        Rows where ``column`` is NULL are left out.
+        """
         for partition in self._within(query):
             text = sql if isinstance(sql, str) else sql(partition)
-            for row in self._ask(partition, partial(_rows, query, partition, text)) or ():
+            for row in self._ask(partition, partial(_rows, query, partition, text, column)) or ():
                 yield partition, row
 
     def _within(self, query: EventQuery) -> list[str]:
@@ -364,10 +388,20 @@ class EmbeddedEventStore:
                 self._counters[name] += number
 
 
-def _rows(query: EventQuery, partition: str, sql: str, connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+def _whole(found: Sequence[tuple[str, int, Event | None]]) -> tuple[Event, ...]:
+    return tuple(event for _, _, event in found if event is not None)
+
+
+def _rows(
+    query: EventQuery, partition: str, sql: str, column: str, connection: sqlite3.Connection
+) -> list[tuple[Any, ...]]:
     where = condition(query, partition, connection)
     if where is None:
         return []
+    if column:
+        where.add(f"{column} IS NOT NULL")
+    elif not where.terms:
+        sql = sql.replace(" AND event IN (SELECT seq {})", "")  # all of them: nothing to look up
     return connection.execute(sql.replace("{}", where.sql), where.values).fetchall()
 
 

@@ -115,9 +115,8 @@ class Writer:
         if row is None:
             return None
         try:
-            stored: Event = block.unpack(row[1], row[0])[row[2]]
-            return stored.id
-        except (block.BlockError, IndexError):
+            return block.Records(row[1], row[0]).event(row[2]).id
+        except block.BlockError:
             return "damaged"
 
     def _insert(self, numbered: Sequence[tuple[int, Row]]) -> bool:

@@ -417,6 +417,18 @@ def test_a_flipped_bit_in_the_records_is_found_and_counted(opens: Opens, tmp_pat
     assert store.status().counters["damaged_blocks"] == 1
 
 
+def test_paging_goes_on_behind_damaged_records(opens: Opens, tmp_path: Path) -> None:
+    import sqlite3
+
+    store = opens()
+    for n in range(6):
+        store.append([an_event(T0 - timedelta(minutes=n), origin=str(n))])
+    with sqlite3.connect(tmp_path / "events" / "events-2026-11-24.db") as connection:
+        connection.execute("UPDATE block SET data = x'00' WHERE id BETWEEN 2 AND 5")
+    connection.close()
+    assert everything(store, limit=2) == [an_event(T0, "0"), an_event(T0 - timedelta(minutes=5), "5")]
+
+
 def test_a_file_of_another_version_is_left_alone_and_named(opens: Opens, tmp_path: Path) -> None:
     import sqlite3
 
