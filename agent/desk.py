@@ -139,7 +139,7 @@ class CaseDesk:
         """See the port."""
         now = self._clock.now()
         incident = self._open_one(incident_id)
-        authority = Authority(AuthorityKind.PERSON, by, legal_basis, now)
+        authority = Authority(AuthorityKind.PERSON, by, legal_basis.strip(), now)
         decision = self._decision(incident, measure, targets, scope, reason, authority, timedelta(seconds=duration_s))
         actions = self._means.ledger.enact(self.plan(decision), now, by=by)
         self.draft(incident)

@@ -29,9 +29,13 @@ MAX_QUEUED = 256
 """Batches between the collectors and the path."""
 
 MAX_WAITING_EVENTS = 100_000
+MAX_WAITING_OCTETS = 256 << 20
 MAX_WAITING_SIGHTINGS = 20_000
 MAX_WAITING_MATTERS = 20_000
 """What waits for a store that is full, read-only or away."""
+
+COUNTERS = ("events.stored", "events.waiting", "events.dropped", "alerts", "queue.dropped_events", "path.failures")
+"""Counters that are there from the start; others appear when there is something to count."""
 
 RETRY_S = 1.0
 """Between attempts at a store that failed."""
@@ -65,9 +69,10 @@ class Pipeline:
         self._monotonic = monotonic
         self._queue: queue.Queue[Delivery | None] = queue.Queue(MAX_QUEUED)
         self._unstored: deque[Delivery] = deque()
+        self._waiting_octets = 0
         self._untriaged: deque[Sighting] = deque()
         self._undecided: dict[tuple[str, str], Matter] = {}
-        self._counts: Counter[str] = Counter()
+        self._counts = Counter(dict.fromkeys(COUNTERS, 0))
         self._failed_at: dict[str, float] = {}
 
     # the path
@@ -95,7 +100,7 @@ class Pipeline:
         while self._unstored:
             self._counts["events.stored"] += self._events.append(self._unstored[0].events)
             delivery = self._unstored.popleft()
-            self._counts["events.waiting"] -= len(delivery.events)
+            self._weigh(delivery, -1)
             if delivery.stored is not None:
                 delivery.stored(delivery.events)
 
@@ -190,11 +195,17 @@ class Pipeline:
         if not delivery.events:
             return
         self._unstored.append(delivery)
-        self._counts["events.waiting"] += len(delivery.events)
-        while self._counts["events.waiting"] > MAX_WAITING_EVENTS and len(self._unstored) > 1:
-            lost = len(self._unstored.popleft().events)
-            self._counts["events.waiting"] -= lost
-            self._counts["events.dropped"] += lost
+        self._weigh(delivery, 1)
+        while len(self._unstored) > 1 and (
+            self._counts["events.waiting"] > MAX_WAITING_EVENTS or self._waiting_octets > MAX_WAITING_OCTETS
+        ):
+            lost = self._unstored.popleft()
+            self._weigh(lost, -1)
+            self._counts["events.dropped"] += len(lost.events)
+
+    def _weigh(self, delivery: Delivery, sign: int) -> None:
+        self._counts["events.waiting"] += sign * len(delivery.events)
+        self._waiting_octets += sign * sum(len(event.raw) for event in delivery.events)
 
     @contextmanager
     def _reaching(self, part: str) -> Iterator[bool]:
