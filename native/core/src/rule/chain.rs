@@ -30,6 +30,53 @@ impl Chain {
     pub fn is_empty(&self) -> bool {
         self.conditions.is_empty()
     }
+
+    /// Tell contents and expressions whether later conditions are relative to them. Call it once all are there.
+    pub fn finish(&mut self) {
+        for at in 0..self.conditions.len() {
+            let (relative, needs_retry) = match &self.conditions[at] {
+                Condition::Content(content) => {
+                    (content.is_relative(), content.within.is_some() || content.negated)
+                }
+                Condition::Pcre(pcre) => (pcre.relative, true),
+                Condition::IsDataAt(test) => (test.relative, true),
+                Condition::ByteTest(test) => (test.relative, true),
+                Condition::ByteJump(jump) => (jump.relative, true),
+                Condition::ByteExtract(extract) => (extract.relative, true),
+                Condition::ByteMath(math) => (math.relative, true),
+                // As in Suricata, a relative base64_decode or asn1 takes the first occurrence.
+                Condition::Base64(_)
+                | Condition::Asn1(_)
+                | Condition::Size(_)
+                | Condition::Dataset(_)
+                | Condition::Datarep(_) => (false, false),
+            };
+            if relative {
+                self.mark_base_of(at, needs_retry);
+            }
+            if let Condition::Base64(base64) = &mut self.conditions[at] {
+                base64.data.finish();
+            }
+        }
+    }
+
+    /// Mark the content or expression that the condition at `at` counts from.
+    fn mark_base_of(&mut self, at: usize, needs_retry: bool) {
+        for condition in self.conditions[..at].iter_mut().rev() {
+            match condition {
+                Condition::Content(content) => {
+                    content.relative_next = true;
+                    content.retry |= needs_retry;
+                    return;
+                }
+                Condition::Pcre(pcre) => {
+                    pcre.relative_next = true;
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 /// A condition on octets.
@@ -82,8 +129,13 @@ pub struct Content {
     pub ends_with: bool,
     /// The buffer must start with this (`startswith`: also offset 0 and depth of its length).
     pub starts_with: bool,
-    /// A later condition is relative to this one: other occurrences are tried when it fails.
+    /// `rawbytes`: the octets as they came.
+    pub raw_bytes: bool,
+    /// A later condition is relative to this one; set by [`Chain::finish`].
     pub relative_next: bool,
+    /// Other occurrences are tried when a later condition fails: the first one is not always the best one for `within`
+    /// and for what is not a content; it is for `distance`. Set by [`Chain::finish`].
+    pub retry: bool,
     /// `fast_pattern` as written: the whole (`Some(None)`) or (offset, length).
     pub fast_pattern: Option<Option<(u16, u16)>>,
     /// Looks for the pattern where case matters.
@@ -92,11 +144,96 @@ pub struct Content {
     pub(crate) rare: (usize, u8, u8),
 }
 
+impl Content {
+    /// `content:"pattern"` without modifiers.
+    pub fn new(pattern: Vec<u8>) -> Content {
+        Content {
+            finder: Finder::new(&pattern).into_owned(),
+            rare: rarest(&pattern),
+            pattern: pattern.into(),
+            nocase: false,
+            negated: false,
+            offset: None,
+            depth: None,
+            distance: None,
+            within: None,
+            ends_with: false,
+            starts_with: false,
+            raw_bytes: false,
+            relative_next: false,
+            retry: false,
+            fast_pattern: None,
+        }
+    }
+
+    /// `nocase`
+    pub fn set_nocase(&mut self) {
+        self.nocase = true;
+        self.pattern.make_ascii_lowercase();
+        self.rare = rarest(&self.pattern);
+        self.finder = Finder::new(&*self.pattern).into_owned();
+    }
+
+    /// It counts from the end of the condition before.
+    pub fn is_relative(&self) -> bool {
+        self.distance.is_some() || self.within.is_some()
+    }
+
+    /// It may be anywhere: nothing limits it and nothing counts from it.
+    pub fn is_alone(&self) -> bool {
+        !self.is_relative()
+            && !self.relative_next
+            && self.offset.is_none()
+            && self.depth.is_none()
+            && !self.starts_with
+    }
+
+    /// Where it first is in `octets`.
+    pub fn find(&self, octets: &[u8]) -> Option<usize> {
+        if !self.nocase {
+            return self.finder.find(octets);
+        }
+        let length = self.pattern.len();
+        let (rare, lower, upper) = self.rare;
+        let last = octets.len().checked_sub(length)?;
+        let places = octets.get(rare..=last + rare)?;
+        let is_here = |at: &usize| octets[*at..*at + length].eq_ignore_ascii_case(&self.pattern);
+        if lower == upper {
+            memchr::memchr_iter(lower, places).find(is_here)
+        } else {
+            memchr::memchr2_iter(lower, upper, places).find(is_here)
+        }
+    }
+}
+
+/// Index and both cases of the octet of a pattern that traffic has least; (0, 0, 0) without one.
+fn rarest(pattern: &[u8]) -> (usize, u8, u8) {
+    let least = (0..pattern.len()).min_by_key(|&at| commonness(pattern[at]));
+    match least.and_then(|at| Some((at, *pattern.get(at)?))) {
+        Some((at, octet)) => (at, octet.to_ascii_lowercase(), octet.to_ascii_uppercase()),
+        None => (0, 0, 0),
+    }
+}
+
+/// How often an octet is met, roughly: zeros and what text is made of most. Letters count for both cases.
+fn commonness(octet: u8) -> u8 {
+    match octet.to_ascii_lowercase() {
+        0 => 20,
+        b' ' | b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 16,
+        b'h' | b'l' | b'd' | b'c' | b'u' | b'm' | b'p' | b'f' => 12,
+        b'0'..=b'9' | b'.' | b'/' | b'-' | b'=' | b'"' | b'\r' | b'\n' | 0xff => 9,
+        b'a'..=b'z' => 8,
+        1..=0x1f => 6,
+        0x21..=0x7e => 4,
+        _ => 2,
+    }
+}
+
 /// A regular expression.
 #[derive(Debug)]
 pub struct Pcre {
     /// The compiled expression.
-    pub(crate) regex: pcre2::bytes::Regex,
+    pub regex: pcre2::bytes::Regex,
     /// It must not match.
     pub negated: bool,
     /// Starts where the condition before ended.
@@ -335,3 +472,53 @@ pub trait DatasetAccess {
 
 /// Something captured by a [`Pcre`] during inspection.
 pub type Captured = (Capture, Arc<[u8]>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nocase_contents_are_found_in_any_case_at_either_end() {
+        let mut content = Content::new(b"GeT /x".to_vec());
+        assert_eq!(content.find(b"get /x"), None);
+        content.set_nocase();
+        for (octets, at) in [
+            (&b"gEt /X"[..], Some(0)),
+            (b"..get /x", Some(2)),
+            (b"get /", None),
+            (b"", None),
+            (b"get get /x ", Some(4)),
+        ] {
+            assert_eq!(content.find(octets), at, "{octets:?}");
+        }
+    }
+
+    #[test]
+    fn a_chain_knows_which_content_later_conditions_count_from() {
+        let relative = |distance, within| {
+            let mut content = Content::new(b"b".to_vec());
+            content.distance = distance;
+            content.within = within;
+            Condition::Content(Box::new(content))
+        };
+        let first = || Condition::Content(Box::new(Content::new(b"a".to_vec())));
+        let flags = |conditions| {
+            let mut chain = Chain { conditions };
+            chain.finish();
+            match &chain.conditions[0] {
+                Condition::Content(content) => (content.relative_next, content.retry),
+                _ => unreachable!(),
+            }
+        };
+        let five = Some(Operand::Number(5));
+        assert_eq!(flags(vec![first(), relative(None, None)]), (false, false));
+        assert_eq!(flags(vec![first(), relative(five, None)]), (true, false));
+        assert_eq!(flags(vec![first(), relative(None, five)]), (true, true));
+        let far = Condition::IsDataAt(IsDataAt {
+            at: Operand::Number(1),
+            relative: true,
+            negated: false,
+        });
+        assert_eq!(flags(vec![first(), far]), (true, true));
+    }
+}
