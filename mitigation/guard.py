@@ -126,11 +126,12 @@ class Guard:
 
     def check_target(self, action: Action) -> Refusal | None:
         """Only the question whether the target may be hit; asked again whenever the protected entries change."""
+        target = action.target
         try:
-            target = normalise(action.target)
-            if target.type is TargetType.DOMAIN:
-                return self._check_domain(target.value)
-            host = url_host(target.value) if target.type is TargetType.URL else parse_network(target.value)
+            if target.type in (TargetType.ADDRESS, TargetType.NETWORK):
+                return self._check_network(parse_network(target.value.strip()))
+            target = normalise(target)
+            host = target.value if target.type is TargetType.DOMAIN else url_host(target.value)
         except ValueError as problem:
             return Refusal(str(problem), "malformed target")
         return self._check_domain(host) if isinstance(host, str) else self._check_network(host)
@@ -143,7 +144,10 @@ class Guard:
         if isinstance(network, IPv6Network) and MAPPED.subnet_of(network):
             forms.append(IPv4Network("0.0.0.0/0"))
         for form in forms:
-            if (entry := self._containing(form) or self._contained(form)) is not None:
+            if (entry := self._containing(form)) is not None:
+                return entry
+            # An address contains nothing but itself, and that was looked up.
+            if form.prefixlen < form.max_prefixlen and (entry := self._contained(form)) is not None:
                 return entry
         return None
 

@@ -162,7 +162,7 @@ class Ledger:
         key = (action.mitigator, (action.measure, action.target))
         expires_at = max(action.expires_at, self._latest.get(key, action.expires_at))
         self._latest[key] = expires_at
-        return replace(action, expires_at=expires_at)
+        return action if expires_at == action.expires_at else replace(action, expires_at=expires_at)
 
     def _apply(self, name: str, actions: Sequence[Action], now: datetime, *, tries: int = 24) -> dict[str, str]:
         """Apply a batch; what fails, by action id, and why.

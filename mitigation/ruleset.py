@@ -22,7 +22,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple
 
 from tapwarden.mitigation.target import Network, parse_network, target_of
-from tapwarden.model.decision import Installed, Measure
+from tapwarden.model.decision import Installed, Measure, Target, TargetType
 from tapwarden.model.errors import MitigationError
 
 PRIORITY = -10
@@ -211,8 +211,11 @@ def _entry(size: Size, element: Any) -> Installed:
     """One entry of a set: a bare value, or an object with its timeout and counter."""
     fields = element["elem"] if isinstance(element, dict) else {"val": element}
     counter = fields.get("counter") or {}
+    value = str(fields["val"])
+    # Of a hundred thousand entries nearly all are plain IPv4 addresses, which nft prints in the canonical form.
+    plain = size == (4, 32)
     return Installed(
-        target=target_of(parse_network(f"{fields['val']}/{size.length}")),
+        target=Target(TargetType.ADDRESS, value) if plain else target_of(parse_network(f"{value}/{size.length}")),
         measure=Measure.BLOCK,
         expires_in_s=fields.get("expires"),
         packets=counter.get("packets"),

@@ -38,8 +38,10 @@ def tried(action: Action, failure: str | None, now: datetime) -> Change:
 def judged(action: Action, failure: str | None, *, present: bool, now: datetime) -> Change:
     """The step after reading back; the same action when nothing changed."""
     if present:
+        if action.state is ActionState.VERIFIED:
+            return Change(action, action, "verify", LEDGER)
         after = replace(action, state=ActionState.VERIFIED, detail="", applied_at=action.applied_at or now)
-        return Change(action, after if action.state is not ActionState.VERIFIED else action, "verify", LEDGER)
+        return Change(action, after, "verify", LEDGER)
     if failure is not None:
         return Change(action, replace(action, state=ActionState.FAILED, detail=failure), "fail", LEDGER)
     after = replace(
