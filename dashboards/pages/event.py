@@ -17,7 +17,10 @@ from tapwarden.model.incident import AlertGroup
 
 router = APIRouter(dependencies=[Depends(needs(Right.READ))])
 
-RELATED = 50
+RELATED = 200
+"""Events looked at of one flow and of one Community ID."""
+
+SHOWN = 20
 
 
 @router.get("/events/{event_id}")
@@ -54,7 +57,7 @@ def show_event(
 
 
 def _related(console: Console, event: Event) -> tuple[Sequence[dict[str, Any]], str]:
-    """Events of the same flow or Community ID, oldest first, each once; and a problem or ""."""
+    """The ``SHOWN`` events nearest in time of the same flow or Community ID, oldest first; and a problem or ""."""
     queries = []
     flow_id, community_id = event.eve.get("flow_id"), event.eve.get("community_id")
     if isinstance(flow_id, int) and not isinstance(flow_id, bool):
@@ -67,8 +70,8 @@ def _related(console: Console, event: Event) -> tuple[Sequence[dict[str, Any]], 
             found |= {other.id: other for other in console.events.search(query, limit=RELATED).events}
     except StoreError as error:
         return [], str(error)
-    ordered = sorted(found.values(), key=lambda other: (other.timestamp, other.id))
-    return [event_row(other) for other in ordered[:RELATED]], ""
+    nearest = sorted(found.values(), key=lambda other: abs(other.timestamp - event.timestamp))[:SHOWN]
+    return [event_row(other) for other in sorted(nearest, key=lambda other: (other.timestamp, other.id))], ""
 
 
 def event_row(event: Event) -> dict[str, Any]:
