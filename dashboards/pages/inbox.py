@@ -53,7 +53,7 @@ def inbox(
         "order": order,
         "offset": offset,
         "page_size": PAGE,
-        "counts": {state: console.cases.count_groups(state=state) for state in GroupState},
+        "counts": counts_by_state(console),
         "newest": iso(newest[0].last_seen) if newest else "",
         "undo_steps": len(person.session.undo),
     }
@@ -83,7 +83,8 @@ def triage(
     person.session.undo.append(steps)
     alerts = sum(item.count for item in groups)
     notice = f"{text}: {_count(changed, 'group')} with {_count(alerts, 'alert')}. Press z to undo."
-    return done(request, person, local_path(back, "/inbox"), notice, {"groups": changed, "alerts": alerts})
+    data = {"groups": changed, "alerts": alerts, "counts": counts_by_state(console)}
+    return done(request, person, local_path(back, "/inbox"), notice, data)
 
 
 @router.post("/inbox/undo", dependencies=[Depends(csrf_checked), Depends(needs(Right.TRIAGE))])
@@ -104,6 +105,10 @@ def undo(
     if skipped:
         notice += f" {_count(skipped, 'group')} had changed since and stayed as they are."
     return done(request, person, local_path(back, "/inbox"), notice, {"groups": undone, "skipped": skipped})
+
+
+def counts_by_state(console: Console) -> dict[GroupState, int]:
+    return {state: console.cases.count_groups(state=state) for state in GroupState}
 
 
 def selected_groups(console: Console, ids: Sequence[str] | None) -> tuple[AlertGroup, ...]:

@@ -46,8 +46,11 @@ export function bindTriage(rows) {
       rows.remove(targets);
       const undo = document.querySelector("#undo");
       if (undo) undo.disabled = false;
-      const badge = document.querySelector("#open-groups");
-      if (badge && /^\d+$/.test(badge.textContent)) badge.textContent = String(Math.max(0, Number(badge.textContent) - targets.length));
+      for (const [state, count] of Object.entries(body.counts)) {
+        const shown = [document.querySelector(`[data-count-of=${state}]`)];
+        if (state === "open") shown.push(document.querySelector("#open-groups"));
+        for (const badge of shown) if (badge) badge.textContent = count.toLocaleString("en").replaceAll(",", "\u202f");
+      }
       if (!rows.all().length) location.reload();
     } catch (error) {
       for (const row of targets) row.classList.remove("leaving");

@@ -184,6 +184,8 @@ def test_a_shift_from_the_first_log_in_to_a_decided_block(
     page.wait_for_selector(f"tr[data-group='{third}']", state="detached")
     assert site.cases.group(third).verdict is Verdict.FALSE_POSITIVE
     assert page.locator("#groups tbody tr").count() == before - 1
+    assert page.inner_text("[data-count-of=archived]") == "1"
+    assert page.inner_text("#open-groups") == str(before - 1)
 
     win.keys("H", "x", "*", "1")
     assert "2 groups" in page.inner_text("#selected")
@@ -192,6 +194,7 @@ def test_a_shift_from_the_first_log_in_to_a_decided_block(
     page.wait_for_selector("dialog[open]")
     page.screenshot(path=shots / "keys.png")
     win.keys("Escape")
+    page.wait_for_selector("dialog[open]", state="detached")
 
     win.keys("*", "n", "Enter")
     page.wait_for_url("**/events/**")
