@@ -39,9 +39,9 @@ class LiveCollector(ABC):
         interface = self._source.interface
         index = require_up(interface)
         engine = self._engine = self._engine or self._source.engine()
-        self._open()
-        self._reopened += 1
         try:
+            self._open()
+            self._reopened += 1
             ticked = self._source.now_ns()
             while not self._stop.is_set():
                 yield self._numbering.events(self._take(engine))

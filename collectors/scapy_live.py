@@ -42,14 +42,17 @@ class ScapyCollector(LiveCollector):
     def _open(self) -> None:
         source = self._source
         self._link_type = link_type(source.interface)
+        # scapy keeps a list of interfaces; one made anew is not in it.
+        conf.ifaces.reload()
         try:
             self._socket = conf.L2listen(iface=source.interface, promisc=source.promiscuous, filter=source.bpf or None)
         except PermissionError as error:
             raise SourceError(
                 f"no permission to capture on {source.interface}; run as root or grant CAP_NET_RAW", retry=False
             ) from error
-        except Scapy_Exception as error:
-            raise SourceError(f"interface {source.interface}: {error}") from error
+        except (Scapy_Exception, ValueError) as error:
+            # A filter that cannot be compiled stays so; an interface that just went away comes back.
+            raise SourceError(f"interface {source.interface}: {error}", retry=not source.bpf) from error
         try:
             self._socket.ins.setsockopt(_SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER_OCTETS)
         except (OSError, AttributeError):
