@@ -5,14 +5,14 @@ import os
 import sqlite3
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tapwarden.agent.store.embedded import block, layout
-from tapwarden.agent.store.embedded.columns import Term, address_text, columns_of, domain_name
+from tapwarden.agent.store.embedded import block, layout, summary
+from tapwarden.agent.store.embedded.columns import columns_of
 from tapwarden.agent.store.embedded.files import Files, UnknownFormat, is_damage
 from tapwarden.agent.store.embedded.query import condition
 from tapwarden.agent.store.embedded.writer import Row, Writer
@@ -32,42 +32,6 @@ WRITERS_MAX = 4
 
 PAGE_MAX = 10_000
 """Events of one page at most."""
-
-TOP_MAX = 10_000
-"""Values counted of one partition in ``top``; where a day has more, the rarest of them are not counted."""
-
-_TOP_SQL = {
-    "src_ip": (
-        "src",
-        "SELECT address.key, n FROM (SELECT src AS v, count(*) AS n {} GROUP BY src) JOIN address ON id = v",
-    ),
-    "dest_ip": (
-        "dest",
-        "SELECT address.key, n FROM (SELECT dest AS v, count(*) AS n {} GROUP BY dest) JOIN address ON id = v",
-    ),
-    "dest_port": ("dest_port", "SELECT dest_port AS v, count(*) AS n {} GROUP BY v"),
-    "sid": ("sid", "SELECT sid AS v, count(*) AS n {} GROUP BY v"),
-    "domain": (
-        "",
-        f"SELECT value AS v, count(*) AS n FROM term WHERE field={int(Term.DOMAIN)} AND event IN (SELECT seq {{}})"
-        " GROUP BY v",
-    ),
-} | {
-    name: (column, f"SELECT text, n FROM (SELECT {column} AS v, count(*) AS n {{}} GROUP BY v) JOIN word ON id = v")
-    for name, column in {
-        "signature": "signature",
-        "event_type": "kind",
-        "app_proto": "app_proto",
-        "sensor": "sensor",
-    }.items()
-}
-"""By field: the column that must not be NULL (which lets its index answer), and the statement."""
-
-_SHOWN: Mapping[str, Callable[[Any], str]] = {
-    "src_ip": address_text,
-    "dest_ip": address_text,
-    "domain": domain_name,
-}
 
 
 class EmbeddedEventStore:
@@ -263,25 +227,25 @@ class EmbeddedEventStore:
 
     def count(self, query: EventQuery) -> int:
         """How many events match."""
-        return sum(row[0] for _, row in self._each(query, "SELECT count(*) {}"))
+        return sum(row[0] for _, row in self._each(query, summary.COUNT_SQL))
 
     def histogram(self, query: EventQuery, *, interval_s: int) -> Sequence[Bucket]:
         """Counts by interval (multiples of it since 1970, UTC), oldest first; intervals without events are left out."""
         if interval_s < 1:
             raise ValueError("an interval is at least one second")
         counted: Counter[int] = Counter()
-        for partition, (start, count) in self._each(query, _histogram_sql(interval_s)):
+        for partition, (start, count) in self._each(query, summary.histogram_sql(interval_s)):
             offset_s = int(layout.beginning(partition).timestamp())
             counted[(offset_s + start) // interval_s] += count
         return [Bucket(_moment(bucket * interval_s * 1000), counted[bucket]) for bucket in sorted(counted)]
 
     def top(self, query: EventQuery, field: str, *, limit: int = 10) -> Sequence[TopEntry]:
         """See the port."""
-        if field not in _TOP_SQL:
-            raise ValueError(f"top lists are made of {', '.join(_TOP_SQL)}, not of {field!r}")
-        column, sql = _TOP_SQL[field]
-        sql += f" ORDER BY n DESC LIMIT {TOP_MAX}"
-        shown: Callable[[Any], str] = _SHOWN.get(field, str)
+        if field not in summary.TOP_SQL:
+            raise ValueError(f"top lists are made of {', '.join(summary.TOP_SQL)}, not of {field!r}")
+        column, sql = summary.TOP_SQL[field]
+        sql += f" ORDER BY n DESC LIMIT {summary.TOP_MAX}"
+        shown: Callable[[Any], str] = summary.SHOWN.get(field, str)
         counted: Counter[str] = Counter()
         for _, (value, count) in self._each(query, sql, column):
             text = shown(value)
@@ -299,7 +263,7 @@ class EmbeddedEventStore:
         """
         for partition in self._within(query):
             text = sql if isinstance(sql, str) else sql(partition)
-            for row in self._ask(partition, partial(_rows, query, partition, text, column)) or ():
+            for row in self._ask(partition, partial(summary.counted, query, partition, text, column)) or ():
                 yield partition, row
 
     def _within(self, query: EventQuery) -> list[str]:
@@ -323,7 +287,7 @@ class EmbeddedEventStore:
             partitions, problem = [], str(error)
         for partition in partitions:
             size += self._files.size_octets(partition)
-            row = self._ask(partition, _tally)
+            row = self._ask(partition, summary.tally)
             if row is not None:
                 events += row[0]
                 times += [layout.time_of(number, partition) for number in row[1:] if number is not None]
@@ -390,39 +354,6 @@ class EmbeddedEventStore:
 
 def _whole(found: Sequence[tuple[str, int, Event | None]]) -> tuple[Event, ...]:
     return tuple(event for _, _, event in found if event is not None)
-
-
-def _rows(
-    query: EventQuery, partition: str, sql: str, column: str, connection: sqlite3.Connection
-) -> list[tuple[Any, ...]]:
-    where = condition(query, partition, connection)
-    if where is None:
-        return []
-    if column:
-        where.add(f"{column} IS NOT NULL")
-    elif not where.terms:
-        sql = sql.replace(" AND event IN (SELECT seq {})", "")  # all of them: nothing to look up
-    return connection.execute(sql.replace("{}", where.sql), where.values).fetchall()
-
-
-def _tally(connection: sqlite3.Connection) -> tuple[int, int | None, int | None]:
-    row: tuple[int, int | None, int | None] = connection.execute(
-        "SELECT events, (SELECT min(seq) FROM event), (SELECT max(seq) FROM event) FROM tally"
-    ).fetchone()
-    return row
-
-
-def _histogram_sql(interval_s: int) -> Callable[[str], str]:
-    def sql(partition: str) -> str:
-        per_second = 1_000_000 // layout.unit_us(partition)
-        offset_s = int(layout.beginning(partition).timestamp()) % interval_s
-        # seconds since the partition's beginning, cut to whole intervals since 1970
-        seconds = f"((seq >> {layout.HASH_BITS}) / {per_second})"
-        return (
-            f"SELECT ({seconds} + {offset_s}) / {interval_s} * {interval_s} - {offset_s} AS s, count(*) {{}} GROUP BY s"
-        )
-
-    return sql
 
 
 def _moment(milliseconds: int) -> datetime:

@@ -225,6 +225,17 @@ def test_merging_adds_counts_widens_times_and_keeps_the_newest_alert(cases: SqlC
     assert merged[0] == expected
 
 
+def test_a_batch_with_a_key_twice_counts_as_two_batches(open_cases: Callable[[], SqlCaseStore]) -> None:
+    one = a_group(count=2, event_id="a", last_seen=T0 + HOUR, signature="new", badges=("b.example", "a.example"))
+    two = a_group(id="x", count=3, event_id="b", first_seen=T0 - HOUR, badges=("c.example",))
+    store = open_cases()
+    together = store.merge_groups([one, two])
+    assert together[0] == together[1] == store.group("g1")
+    store.merge_groups([a_group(2), replace(one, sid=7, id="g7")])
+    (apart,) = store.merge_groups([replace(two, sid=7)])
+    assert apart == replace(together[0], id="g7", sid=7)
+
+
 def test_an_archived_group_opens_again_unless_it_was_a_false_positive(cases: SqlCaseStore) -> None:
     cases.merge_groups([a_group(1), a_group(2), a_group(3)])
     assert cases.set_groups(["g1"], state=GroupState.ARCHIVED, by="ann", at=T0) == 1
