@@ -9,6 +9,7 @@ pub mod dns;
 pub mod http1;
 pub mod layer;
 pub mod table;
+pub mod tls;
 pub mod transaction;
 
 pub use layer::{AppLayer, Fed, FlowFacts, Found};
@@ -314,7 +315,7 @@ pub trait Transactions {
 }
 
 /// All protocols, in the order they are tried. One line each.
-pub static PROTOCOLS: &[&Protocol] = &[&http1::PROTOCOL, &dns::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] = &[&http1::PROTOCOL, &tls::PROTOCOL, &dns::PROTOCOL];
 
 /// The protocol that rules or records call `name`.
 pub fn protocol(name: &str) -> Option<&'static Protocol> {
