@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from tapwarden.agent.composition import Parts
 from tapwarden.agent.health import Health
 from tapwarden.agent.report.profile import read_clock
+from tapwarden.agent.store.embedded.retention import expire
 from tapwarden.agent.supervisor import notify
 from tapwarden.model.errors import StoreError
 from tapwarden.model.report import ReportState
 
 log = logging.getLogger(__name__)
 
-RECONCILE_S, SEND_S, CLOCKS_S, STATUS_S = 5, 3, 30, 5
+RECONCILE_S, SEND_S, CLOCKS_S, STATUS_S, RETENTION_S = 5, 3, 30, 5, 600
 
 
 class Duties:
@@ -30,6 +31,7 @@ class Duties:
             self.send_reports: SEND_S,
             self.watch_clocks: CLOCKS_S,
             self.look_at_ourselves: STATUS_S,
+            self.drop_old_events: RETENTION_S,
         }
 
     def reconcile(self) -> None:
@@ -93,6 +95,17 @@ class Duties:
         state = "down" if late else "degraded" if self._warned else "ok"
         detail = f"{late} overdue" if late else f"{len(self._warned)} past half of their time" if self._warned else ""
         self._health.set("clocks", state, detail)
+
+    def drop_old_events(self) -> None:
+        """Retention: whole days, by age and by the room they take."""
+        store, folder = self._parts.config.store, self._parts.layout.state(self._parts.config.store.path)
+        now = self._parts.clock.now()
+        try:
+            for day in expire(folder, now, keep=store.retention, max_octets=store.max_size):
+                log.info("retention=dropped day=%s", day)
+            self._health.set("retention", "ok")
+        except StoreError as error:
+            self._health.set("retention", "degraded", str(error))
 
     def look_at_ourselves(self) -> None:
         """Drops since the last look, waiting stores, the watchdog."""
