@@ -4,8 +4,11 @@
 //! with prefilters, immutable, shared) -> `detect` (per engine: what a packet and its flow match).
 
 pub mod address;
+pub mod asn1;
+pub mod bytes;
 pub mod chain;
 pub mod header;
+pub mod inspect;
 pub mod lexer;
 pub mod signature;
 pub mod state;

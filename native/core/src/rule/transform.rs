@@ -1,5 +1,9 @@
 //! What is done to a buffer before it is looked at.
 
+use md5::Md5;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
 /// A transform, in Suricata's words.
 #[derive(Clone, Debug)]
 pub enum Transform {
@@ -31,4 +35,210 @@ pub enum Transform {
     StripPseudoHeaders,
     /// `casefold`
     CaseFold,
+}
+
+impl Transform {
+    /// The keyword.
+    pub fn keyword(&self) -> &'static str {
+        match self {
+            Transform::ToMd5 => "to_md5",
+            Transform::ToSha1 => "to_sha1",
+            Transform::ToSha256 => "to_sha256",
+            Transform::DotPrefix => "dotprefix",
+            Transform::StripWhitespace => "strip_whitespace",
+            Transform::CompressWhitespace => "compress_whitespace",
+            Transform::UrlDecode => "url_decode",
+            Transform::Xor(_) => "xor",
+            Transform::Pcre(_) => "pcrexform",
+            Transform::ToLowercase => "to_lowercase",
+            Transform::ToUppercase => "to_uppercase",
+            Transform::HeaderLowercase => "header_lowercase",
+            Transform::StripPseudoHeaders => "strip_pseudo_headers",
+            Transform::CaseFold => "casefold",
+        }
+    }
+
+    /// Put `octets`, transformed, into `out`, which is cleared first. An empty buffer stays empty.
+    pub fn apply(&self, octets: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        if octets.is_empty() {
+            return;
+        }
+        match self {
+            Transform::ToMd5 => out.extend_from_slice(&Md5::digest(octets)),
+            Transform::ToSha1 => out.extend_from_slice(&Sha1::digest(octets)),
+            Transform::ToSha256 => out.extend_from_slice(&Sha256::digest(octets)),
+            Transform::DotPrefix => {
+                out.push(b'.');
+                out.extend_from_slice(octets);
+            }
+            Transform::StripWhitespace => {
+                out.extend(octets.iter().copied().filter(|&octet| !is_space(octet)))
+            }
+            Transform::CompressWhitespace => compress(octets, out),
+            Transform::UrlDecode => url_decode(octets, out),
+            Transform::Xor(key) => out.extend(
+                octets
+                    .iter()
+                    .zip(key.iter().cycle())
+                    .map(|(octet, key)| octet ^ key),
+            ),
+            Transform::Pcre(regex) => out.extend_from_slice(first_group(regex, octets).unwrap_or(octets)),
+            Transform::ToLowercase | Transform::CaseFold => {
+                out.extend(octets.iter().map(u8::to_ascii_lowercase))
+            }
+            Transform::ToUppercase => out.extend(octets.iter().map(u8::to_ascii_uppercase)),
+            Transform::HeaderLowercase => header_lowercase(octets, out),
+            Transform::StripPseudoHeaders => strip_pseudo_headers(octets, out),
+        }
+    }
+
+    /// Whether a content that must be there can be there after this transform.
+    pub fn can_yield(&self, pattern: &[u8]) -> bool {
+        match self {
+            Transform::StripWhitespace => !pattern.iter().copied().any(is_space),
+            Transform::CompressWhitespace => {
+                !pattern.windows(2).any(|pair| pair.iter().copied().all(is_space))
+            }
+            Transform::ToLowercase => !pattern.iter().any(u8::is_ascii_uppercase),
+            Transform::ToUppercase => !pattern.iter().any(u8::is_ascii_lowercase),
+            _ => true,
+        }
+    }
+}
+
+/// Apply several, one after the other. What comes out is in `out`; `spare` is worked with.
+pub fn apply_all(transforms: &[Transform], octets: &[u8], out: &mut Vec<u8>, spare: &mut Vec<u8>) {
+    out.clear();
+    let mut transforms = transforms.iter();
+    match transforms.next() {
+        Some(first) => first.apply(octets, out),
+        None => out.extend_from_slice(octets),
+    }
+    for transform in transforms {
+        std::mem::swap(out, spare);
+        transform.apply(spare, out);
+    }
+}
+
+/// What C's `isspace` takes for a blank.
+fn is_space(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r')
+}
+
+fn compress(octets: &[u8], out: &mut Vec<u8>) {
+    let mut blank_before = false;
+    for &octet in octets {
+        if !(blank_before && is_space(octet)) {
+            out.push(octet);
+        }
+        blank_before = is_space(octet);
+    }
+}
+
+/// `%41` and `+`; what is no such sequence stays, and so does one that ends the buffer.
+fn url_decode(octets: &[u8], out: &mut Vec<u8>) {
+    let digit = |octet: u8| char::from(octet).to_digit(16);
+    let mut at = 0;
+    while let Some(&octet) = octets.get(at) {
+        at += 1;
+        match (octet, octets.get(at..at + 2)) {
+            (b'%', Some(&[high, low])) => match (digit(high), digit(low)) {
+                (Some(high), Some(low)) => {
+                    out.push((high << 4 | low) as u8);
+                    at += 2;
+                }
+                _ => out.push(octet),
+            },
+            (b'+', _) => out.push(b' '),
+            _ => out.push(octet),
+        }
+    }
+}
+
+fn first_group<'o>(regex: &pcre2::bytes::Regex, octets: &'o [u8]) -> Option<&'o [u8]> {
+    let mut locations = regex.capture_locations();
+    regex.captures_read(&mut locations, octets).ok()??;
+    let (from, to) = locations.get(1)?;
+    octets.get(from..to)
+}
+
+fn header_lowercase(octets: &[u8], out: &mut Vec<u8>) {
+    let mut in_value = false;
+    for &octet in octets {
+        out.push(if in_value {
+            octet
+        } else {
+            octet.to_ascii_lowercase()
+        });
+        in_value = if in_value { octet != b'\n' } else { octet == b':' };
+    }
+}
+
+fn strip_pseudo_headers(octets: &[u8], out: &mut Vec<u8>) {
+    for line in octets.split_inclusive(|&octet| octet == b'\n') {
+        if !line.starts_with(b":") {
+            out.extend_from_slice(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(transform: Transform, octets: &str) -> String {
+        let mut out = Vec::new();
+        transform.apply(octets.as_bytes(), &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn each_transform_does_what_its_name_says() {
+        let pcre = Transform::Pcre(pcre2::bytes::Regex::new("b(.)d").unwrap());
+        for (transform, octets, expected) in [
+            (Transform::DotPrefix, "example.org", ".example.org"),
+            (Transform::StripWhitespace, " a \t\r\nb ", "ab"),
+            (Transform::CompressWhitespace, "a \t b  ", "a b "),
+            (Transform::UrlDecode, "a%41+%4", "aA %4"),
+            (Transform::UrlDecode, "%zz%41", "%zzA"),
+            (Transform::Xor(b"\x20\x00".as_slice().into()), "abAB", "AbaB"),
+            (pcre.clone(), "abcd", "c"),
+            (pcre, "abc", "abc"),
+            (Transform::ToLowercase, "AbC1", "abc1"),
+            (Transform::ToUppercase, "AbC1", "ABC1"),
+            (Transform::HeaderLowercase, "Ab: Cd\r\nEf: Gh", "ab: Cd\r\nef: Gh"),
+            (
+                Transform::StripPseudoHeaders,
+                ":method: GET\r\nhost: a\r\n:x: y\r\n",
+                "host: a\r\n",
+            ),
+            (Transform::DotPrefix, "", ""),
+        ] {
+            assert_eq!(applied(transform.clone(), octets), expected, "{transform:?}");
+        }
+        let mut out = Vec::new();
+        Transform::ToMd5.apply(b"abc", &mut out);
+        assert_eq!(out[..4], [0x90, 0x01, 0x50, 0x98]);
+    }
+
+    #[test]
+    fn several_are_applied_in_order() {
+        let (mut out, mut spare) = (Vec::new(), Vec::new());
+        apply_all(
+            &[Transform::UrlDecode, Transform::StripWhitespace],
+            b"a+b%20c",
+            &mut out,
+            &mut spare,
+        );
+        assert_eq!(out, b"abc");
+    }
+
+    #[test]
+    fn contents_that_cannot_be_there_are_told() {
+        assert!(!Transform::StripWhitespace.can_yield(b"a b"));
+        assert!(!Transform::ToLowercase.can_yield(b"A"));
+        assert!(!Transform::CompressWhitespace.can_yield(b"a  b"));
+        assert!(Transform::CompressWhitespace.can_yield(b"a b"));
+    }
 }
