@@ -119,6 +119,11 @@ def _shared_options() -> list[click.Option]:
     ]
 
 
+def _add_shared_options(command: click.Command) -> None:
+    taken = {opt for param in command.params for opt in param.opts}
+    command.params.extend(option for option in _shared_options() if not taken.intersection(option.opts))
+
+
 class Command(click.Command):
     """A command that also takes the shared options after its name (``tapwarden alerts list -o json``).
 
@@ -127,14 +132,17 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        taken = {opt for param in self.params for opt in param.opts}
-        self.params.extend(option for option in _shared_options() if not taken.intersection(option.opts))
+        _add_shared_options(self)
 
 
 class Group(click.Group):
-    """A group of such commands (``tapwarden alerts ...``)."""
+    """A group of such commands (``tapwarden alerts ...``); takes the shared options as well."""
 
     command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _add_shared_options(self)
 
 
 class _LazyGroup(Group):
@@ -199,7 +207,6 @@ def lazy_group(entries: Sequence[Entry]) -> click.Group:
             click.Option(
                 ["-T", "check_only"], is_flag=True, help="Check the configuration and exit, like `tapwarden check`."
             ),
-            *_shared_options(),
         ],
     )
     return click.version_option(__version__, prog_name="tapwarden")(group)
