@@ -6,8 +6,10 @@
 //! more behind it. It makes transactions; rules ask these for buffers and values by the names the protocol declares.
 
 pub mod dns;
+pub mod ftp;
 pub mod http1;
 pub mod layer;
+pub mod ssh;
 pub mod table;
 pub mod tls;
 pub mod transaction;
@@ -315,7 +317,14 @@ pub trait Transactions {
 }
 
 /// All protocols, in the order they are tried. One line each.
-pub static PROTOCOLS: &[&Protocol] = &[&http1::PROTOCOL, &tls::PROTOCOL, &dns::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] = &[
+    &http1::PROTOCOL,
+    &tls::PROTOCOL,
+    &ssh::PROTOCOL,
+    &ftp::PROTOCOL,
+    &ftp::data::PROTOCOL,
+    &dns::PROTOCOL,
+];
 
 /// The protocol that rules or records call `name`.
 pub fn protocol(name: &str) -> Option<&'static Protocol> {
