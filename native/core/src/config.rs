@@ -72,7 +72,7 @@ impl Default for Stream {
             toclient_chunk_size: 2560,
             memcap: 256 << 20,
             inline: false,
-            check_overlap_different_data: true,
+            check_overlap_different_data: false,
             raw: true,
             bypass: false,
             max_synack_queued: 5,

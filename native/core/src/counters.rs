@@ -106,12 +106,27 @@ counters! {
     tcp_insert_data_normal_fail "tcp.insert_data_normal_fail",
     tcp_insert_data_overlap_fail "tcp.insert_data_overlap_fail",
     tcp_memuse "tcp.memuse",
+    tcp_ack_unseen_data "tcp.ack_unseen_data",
+    tcp_urgent_oob "tcp.urgent_oob_data",
     detect_alert "detect.alert",
     detect_alert_suppressed "detect.alerts_suppressed",
     detect_alert_overflow "detect.alert_queue_overflow",
 }
 
 impl Counters {
+    /// Count a flow that begins.
+    pub fn flow_begins(&mut self, proto: u8) {
+        self.flow_total += 1;
+        self.flow_active += 1;
+        match proto {
+            6 => self.flow_tcp += 1,
+            17 => self.flow_udp += 1,
+            1 => self.flow_icmpv4 += 1,
+            58 => self.flow_icmpv6 += 1,
+            _ => {}
+        }
+    }
+
     /// Count the events of a packet.
     pub fn packet_events(&mut self, events: &[&'static str]) {
         for &event in events {

@@ -1,0 +1,116 @@
+//! What a flow goes through when it is over: what was not looked at yet is, then it is told.
+
+use super::path::Path;
+use crate::counters::Counters;
+use crate::event::flow as record;
+use crate::flow::{Flow, Reason, State};
+use crate::packet::{Direction, Frame, Origin, Packet, Tcp, Transport};
+use crate::stream::{self, Session};
+use crate::time::Timestamp;
+
+impl Path {
+    /// End all flows, in the order of their beginning.
+    pub(super) fn end_all(&mut self, reason: Reason, counters: &mut Counters) {
+        for at in self.flows.all() {
+            self.end(at, reason, counters);
+        }
+    }
+
+    /// End a flow.
+    pub(super) fn end(&mut self, at: u32, reason: Reason, counters: &mut Counters) {
+        self.look_at_rest(at, counters);
+        let Some(slot) = self.flows.remove(at) else { return };
+        counters.flow_active -= 1;
+        match slot.flow.state {
+            State::New => counters.flow_end_new += 1,
+            State::Established => counters.flow_end_established += 1,
+            State::Closed => counters.flow_end_closed += 1,
+        }
+        counters.flow_timeout += u64::from(reason == Reason::Timeout);
+        if let Some(session) = &slot.data.tcp {
+            counters.tcp_active_sessions -= 1;
+            counters.tcp_memuse = counters.tcp_memuse.saturating_sub(session.buffered());
+        }
+        if self.wants.flow {
+            let (app, tcp) = (&slot.data.app, slot.data.tcp.as_deref());
+            record::write(
+                &slot.flow,
+                app,
+                tcp,
+                reason,
+                self.now,
+                &self.config.output,
+                &mut self.records,
+            );
+        }
+    }
+
+    /// Let a packet that was never received carry what waits in a TCP session through the layers.
+    fn look_at_rest(&mut self, at: u32, counters: &mut Counters) {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            let now = self.now;
+            let Some(slot) = self.flows.get_mut(at) else {
+                return;
+            };
+            let Some(session) = slot.data.tcp.as_deref_mut() else {
+                return;
+            };
+            if !waits(session, direction) {
+                continue;
+            }
+            session.end_direction(direction);
+            let mut packet = last_packet(&slot.flow, session, direction, now);
+            counters.tcp_pseudo += 1;
+            self.stream(at, &mut packet, counters);
+            self.finish(Some(at), &mut packet, counters);
+        }
+    }
+}
+
+/// Something of a direction was not looked at by all layers, or may not have been.
+fn waits(session: &Session, direction: Direction) -> bool {
+    session.unseen(direction) || session.established && session.state != stream::State::Closed
+}
+
+/// A packet without payload that says: nothing follows.
+fn last_packet<'p>(flow: &Flow, session: &Session, direction: Direction, now: Timestamp) -> Packet<'p> {
+    let mut packet = Packet::new(
+        &Frame {
+            ts: now,
+            data: &[],
+            wire_len: 0,
+            linktype: 101,
+        },
+        0,
+    );
+    let from_client = direction == Direction::ToServer;
+    (packet.src, packet.dst) = if from_client {
+        (flow.src, flow.dst)
+    } else {
+        (flow.dst, flow.src)
+    };
+    (packet.sport, packet.dport) = if from_client {
+        (flow.sport, flow.dport)
+    } else {
+        (flow.dport, flow.sport)
+    };
+    packet.vlans = flow.vlans.clone();
+    packet.ip.version = if flow.src.is_ipv4() { 4 } else { 6 };
+    packet.ip.proto = flow.proto;
+    packet.ip.ttl = 64;
+    let seq = session.half(direction).next_seq;
+    packet.transport = Transport::Tcp(Tcp {
+        seq,
+        offset_reserved: 0x50,
+        window: 10,
+        ..Tcp::default()
+    });
+    packet.direction = Some(direction);
+    packet.pseudo = true;
+    packet.established = true;
+    packet.stream_ended = true;
+    packet.payload_inspected_elsewhere = flow.payload_inspection_off;
+    packet.recursion = flow.recursion;
+    packet.origin = Origin::FlowTimeout;
+    packet
+}
