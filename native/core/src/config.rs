@@ -292,7 +292,7 @@ impl Default for Output {
             community_id: true,
             community_id_seed: 0,
             packet_number: true,
-            anomaly: vec!["decode".into(), "stream".into(), "applayer".into()],
+            anomaly: vec!["applayer".into()],
         }
     }
 }

@@ -11,7 +11,7 @@ macro_rules! counters {
             /// Packet events by name (`decoder.event.NAME`, `stream.NAME`).
             pub events: BTreeMap<&'static str, u64>,
             /// Flows by application protocol, and transactions: `app_layer.flow.http`.
-            pub app: BTreeMap<(&'static str, &'static str), u64>,
+            pub app: BTreeMap<(&'static str, &'static str, &'static str), u64>,
         }
 
         impl Counters {
@@ -22,7 +22,9 @@ macro_rules! counters {
                     let name = if name.starts_with("stream.") { name.into() } else { format!("decoder.event.{name}") };
                     (name, count)
                 }));
-                list.extend(self.app.iter().map(|(&(kind, name), &count)| (format!("app_layer.{kind}.{name}"), count)));
+                list.extend(self.app.iter().map(|(&(kind, name, suffix), &count)| {
+                    (format!("app_layer.{kind}.{name}{suffix}"), count)
+                }));
                 list
             }
         }

@@ -210,18 +210,7 @@ impl<S: Sink> Walk<'_, S> {
             ethernet::VLAN | ethernet::VLAN_AD | ethernet::VLAN_QINQ => {
                 self.vlan(packet, data);
             }
-            ethernet::IEEE8021AH => {
-                self.counters.ieee8021ah += 1;
-                match ethernet::parse_8021ah(data) {
-                    Ok((kind, payload)) => {
-                        // Not counted as a layer by Suricata; ours is, so that recursion is bounded.
-                        if self.deeper(packet) {
-                            self.network(packet, kind, payload);
-                        }
-                    }
-                    Err(Malformed(event)) => packet.malformed(event),
-                }
-            }
+            ethernet::IEEE8021AH => self.backbone(packet, data),
             ethernet::ARP => self.counters.arp += 1,
             ethernet::MPLS | ethernet::MPLS_MULTICAST => {
                 self.mpls(packet, data);
@@ -253,6 +242,21 @@ impl<S: Sink> Walk<'_, S> {
             }
         }
         true
+    }
+
+    /// 802.1ah. Not counted as a layer by Suricata, so one in another is walked here, not by recursion.
+    fn backbone<'a>(&mut self, packet: &mut Packet<'a>, mut data: &'a [u8]) {
+        loop {
+            self.counters.ieee8021ah += 1;
+            match ethernet::parse_8021ah(data) {
+                Ok((ethernet::IEEE8021AH, payload)) => data = payload,
+                Ok((kind, payload)) => {
+                    self.network(packet, kind, payload);
+                    return;
+                }
+                Err(Malformed(event)) => return packet.malformed(event),
+            }
+        }
     }
 
     fn vlan<'a>(&mut self, packet: &mut Packet<'a>, data: &'a [u8]) -> bool {

@@ -3,8 +3,12 @@
 //! [`Engine`] owns everything; `path` is what a packet goes through behind the decoder, `ending` what a flow goes through
 //! when it is over.
 
+mod applications;
 mod ending;
+mod expected;
+mod logging;
 mod path;
+mod wants;
 
 use crate::config::Config;
 use crate::counters::Counters;
@@ -55,8 +59,8 @@ impl Engine {
     pub fn tick(&mut self, now: Timestamp) {
         self.path.advance(now, &mut self.counters);
         let first = *self.first.get_or_insert(now);
-        let interval_s = i64::from(self.path.config().output.stats_interval_s);
-        let uptime_s = self.path.now().seconds_since(first);
+        let interval_s = i64::from(self.path.config.output.stats_interval_s);
+        let uptime_s = self.path.now.seconds_since(first);
         if interval_s > 0 && uptime_s >= self.stats_written_s + interval_s {
             self.stats_written_s = uptime_s;
             self.write_stats();
@@ -70,16 +74,15 @@ impl Engine {
     }
 
     fn write_stats(&mut self) {
-        let uptime_s = self.first.map_or(0, |first| self.path.now().seconds_since(first));
-        let (now, list) = (self.path.now(), self.counters());
-        if let Some(records) = self.path.records_of("stats") {
-            stats::write(now, uptime_s, &list, records);
+        if self.path.wants.stats {
+            let uptime_s = self.first.map_or(0, |first| self.path.now.seconds_since(first));
+            stats::write(self.path.now, uptime_s, &self.counters(), &mut self.path.records);
         }
     }
 
     /// The records written since they were last taken.
     pub fn take_records(&mut self) -> Records {
-        self.path.take_records()
+        std::mem::take(&mut self.path.records)
     }
 
     /// Counters by the names of Suricata's statistics.

@@ -58,11 +58,12 @@ impl Path {
             if !waits(session, direction) {
                 continue;
             }
+            let last = direction == Direction::ToClient || !waits(session, Direction::ToClient);
             session.end_direction(direction);
             let mut packet = last_packet(&slot.flow, session, direction, now);
             counters.tcp_pseudo += 1;
             self.stream(at, &mut packet, counters);
-            self.finish(Some(at), &mut packet, counters);
+            self.finish(Some(at), &mut packet, last, counters);
         }
     }
 }

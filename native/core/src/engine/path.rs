@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::app::{AppLayer, Input};
+use super::applications::Applications;
+use super::expected::Announcements;
+use super::logging::Log;
+use super::wants::Wants;
+use crate::app::table::AppTable;
+use crate::app::{AppLayer, Carrier, FlowFacts, Input};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::decode::Sink;
@@ -13,7 +18,7 @@ use crate::flow::{Reason, State};
 use crate::packet::{Direction, Packet, Transport};
 use crate::rule::FlowDetect;
 use crate::stream::policy::Hosts;
-use crate::stream::{self, Fed, Limits, Session, Step, Upper};
+use crate::stream::{Limits, Session, Step};
 use crate::time::Timestamp;
 use crate::wire::icmp;
 
@@ -31,55 +36,50 @@ pub(super) struct Conversation {
 pub(super) struct Path {
     pub(super) config: Arc<Config>,
     pub(super) wants: Wants,
-    pub(super) limits: Limits,
     pub(super) flows: Table<Conversation>,
     pub(super) records: Records,
     pub(super) now: Timestamp,
+    limits: Limits,
+    table: AppTable,
+    announcements: Announcements,
 }
 
-/// Which records are written, looked up once.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wants {
-    pub(super) anomaly: bool,
-    pub(super) flow: bool,
-    pub(super) stats: bool,
+impl Sink for Path {
+    fn packet(&mut self, packet: &mut Packet<'_>, counters: &mut Counters) {
+        let at = if packet.wants_flow {
+            self.find_flow(packet, counters)
+        } else {
+            None
+        };
+        if let Some(at) = at {
+            if let Some(slot) = self.flows.get_mut(at) {
+                slot.flow.count(packet);
+            }
+            match packet.transport {
+                Transport::Tcp(_) if !packet.checksum_invalid => self.stream(at, packet, counters),
+                Transport::Udp => self.datagram(at, packet, counters),
+                _ => {}
+            }
+        }
+        self.finish(at, packet, false, counters);
+    }
 }
 
 impl Path {
     pub(super) fn new(config: Config) -> Path {
-        let wanted = |kind: &str| !config.output.disabled.iter().any(|disabled| disabled == kind);
         Path {
-            wants: Wants {
-                anomaly: wanted("anomaly"),
-                flow: wanted("flow"),
-                stats: wanted("stats"),
-            },
+            wants: Wants::new(&config.output),
             limits: Limits {
                 options: config.stream.clone(),
                 hosts: Hosts::new(&config),
             },
+            table: AppTable::new(&config),
+            announcements: Announcements::default(),
             flows: Table::new(config.flow.clone()),
             records: Records::default(),
             now: Timestamp(0),
             config: Arc::new(config),
         }
-    }
-
-    pub(super) fn config(&self) -> &Config {
-        &self.config
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    pub(super) fn take_records(&mut self) -> Records {
-        std::mem::take(&mut self.records)
-    }
-
-    /// Where records of a kind go, if they are wanted.
-    pub(super) fn records_of(&mut self, kind: &str) -> Option<&mut Records> {
-        (kind != "stats" || self.wants.stats).then_some(&mut self.records)
     }
 
     /// Time passes: flows time out.
@@ -107,6 +107,9 @@ impl Path {
                 }
                 Found::New(at) => {
                     counters.flow_begins(packet.ip.proto);
+                    if let Some(slot) = self.flows.get_mut(at) {
+                        self.announcements.tell(&mut slot.flow, &mut slot.data.app);
+                    }
                     return Some(at);
                 }
                 Found::None => return None,
@@ -129,11 +132,16 @@ impl Path {
     /// TCP: follow the session, reassemble, feed the application layer.
     pub(super) fn stream(&mut self, at: u32, packet: &mut Packet<'_>, counters: &mut Counters) {
         let Path {
-            flows, limits, now, ..
+            flows,
+            limits,
+            now,
+            table,
+            ..
         } = self;
         let Some(Slot { flow, data, .. }) = flows.get_mut(at) else {
             return;
         };
+        let known = data.app.found.name().is_some();
         let (step, swap) = match &mut data.tcp {
             Some(session) => (session.track(packet, limits, counters), false),
             None => match Session::begin(packet, limits, false, counters) {
@@ -152,24 +160,90 @@ impl Path {
             packet.direction = packet.direction.map(Direction::opposite);
         }
         if step == Step::Take {
-            let mut upper = Applications { app: &mut data.app };
+            let mut upper = Applications {
+                app: &mut data.app,
+                table,
+                ports: [flow.sport, flow.dport],
+            };
             if session.reassemble(packet, limits, counters, &mut upper) {
                 flow.swap();
                 packet.direction = packet.direction.map(Direction::opposite);
             }
+            count_application(&data.app, known, Carrier::Tcp, counters);
         }
         flow.established = session.established;
-        let state = match session.state {
-            stream::State::None | stream::State::SynSent | stream::State::SynRecv => State::New,
-            stream::State::LastAck | stream::State::TimeWait | stream::State::Closed => State::Closed,
-            _ => State::Established,
-        };
+        let state = session.state.of_flow();
         if state != flow.state && !packet.pseudo {
             flow.state = state;
             if state == State::Closed {
                 let second = now.seconds();
                 flows.reschedule(at, second);
             }
+        }
+    }
+
+    /// UDP: feed the application layer.
+    fn datagram(&mut self, at: u32, packet: &mut Packet<'_>, counters: &mut Counters) {
+        let Path { flows, table, .. } = self;
+        let (Some(Slot { flow, data, .. }), Some(direction)) = (flows.get_mut(at), packet.direction) else {
+            return;
+        };
+        let known = data.app.found.name().is_some();
+        let facts = FlowFacts {
+            ports: [flow.sport, flow.dport],
+            ..FlowFacts::default()
+        };
+        let input = Input {
+            data: packet.payload,
+            gap: 0,
+            eof: false,
+            now: packet.ts,
+            packet: packet.number,
+        };
+        if data.app.feed_datagram(table, &facts, direction, &input).reversed {
+            flow.swap();
+            packet.direction = Some(direction.opposite());
+        }
+        count_application(&data.app, known, Carrier::Udp, counters);
+    }
+
+    /// Behind flow and stream: rules, records, letting go. Pseudo packets go here too; `last` is a flow's last one.
+    pub(super) fn finish(
+        &mut self,
+        at: Option<u32>,
+        packet: &mut Packet<'_>,
+        last: bool,
+        counters: &mut Counters,
+    ) {
+        self.log_anomalies(at, packet, counters);
+        let Path {
+            flows,
+            limits,
+            config,
+            wants,
+            records,
+            announcements,
+            ..
+        } = self;
+        let Some(Slot { flow, data, .. }) = at.and_then(|at| flows.get_mut(at)) else {
+            return;
+        };
+        if data.app.parser.is_some() || !data.app.events.is_empty() {
+            announcements.take(flow, &mut data.app);
+            let (output, inspecting) = (&config.output, false);
+            Log {
+                packet,
+                flow,
+                output,
+                wants,
+                records,
+                inspecting,
+                last,
+            }
+            .transactions(&mut data.app);
+        }
+        if let (Some(session), Some(direction)) = (&mut data.tcp, packet.direction) {
+            session.prune(direction, limits, counters);
         }
     }
 
@@ -184,52 +258,20 @@ impl Path {
             anomaly::packet(packet, flow, &self.config.output, &mut self.records);
         }
     }
-
-    /// Behind flow and stream: rules, records, letting go. Pseudo packets go here too.
-    pub(super) fn finish(&mut self, at: Option<u32>, packet: &mut Packet<'_>, counters: &mut Counters) {
-        self.log_anomalies(at, packet, counters);
-        let Path { flows, limits, .. } = self;
-        let Some(Slot { data, .. }) = at.and_then(|at| flows.get_mut(at)) else {
-            return;
-        };
-        if let (Some(session), Some(direction)) = (&mut data.tcp, packet.direction) {
-            session.prune(direction, limits, counters);
-        }
-    }
 }
 
-impl Sink for Path {
-    fn packet(&mut self, packet: &mut Packet<'_>, counters: &mut Counters) {
-        let at = if packet.wants_flow {
-            self.find_flow(packet, counters)
-        } else {
-            None
-        };
-        if let Some(at) = at {
-            if let Some(slot) = self.flows.get_mut(at) {
-                slot.flow.count(packet);
-            }
-            if packet.tcp().is_some() && !packet.checksum_invalid {
-                self.stream(at, packet, counters);
-            }
-        }
-        self.finish(at, packet, counters);
-    }
-}
-
-/// The application layer as the stream sees it.
-struct Applications<'a> {
-    app: &'a mut AppLayer,
-}
-
-impl Upper for Applications<'_> {
-    fn saw(&mut self, _direction: Direction) {}
-
-    fn feed(&mut self, _session: &Session, _direction: Direction, _inputs: &[Input<'_>; 2]) -> Fed {
-        self.app.failed = true;
-        Fed {
-            over: true,
-            ..Fed::default()
-        }
-    }
+/// Count what was found out about a flow's application protocol.
+fn count_application(app: &AppLayer, known: bool, carrier: Carrier, counters: &mut Counters) {
+    let (false, Some(name)) = (known, app.found.name()) else {
+        return;
+    };
+    let one = app
+        .protocol()
+        .is_some_and(|protocol| protocol.carriers.len() == 1);
+    let suffix = match carrier {
+        _ if one => "",
+        Carrier::Tcp => "_tcp",
+        Carrier::Udp => "_udp",
+    };
+    *counters.app.entry(("flow", name, suffix)).or_default() += 1;
 }

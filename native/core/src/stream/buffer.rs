@@ -379,7 +379,7 @@ mod tests {
         let same: &[(i64, &[u8])] = &[(0, b"bbb"), (0, b"aaaa"), (3, b"c")];
         assert_eq!(filled(same, Policy::Linux), b"aaaa");
         assert_eq!(filled(same, Policy::Bsd), b"bbba");
-        assert_eq!(filled(same, Policy::Solaris), b"aaac");
+        assert_eq!(filled(same, Policy::Solaris), b"aaaa");
     }
 
     #[test]

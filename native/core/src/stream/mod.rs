@@ -23,6 +23,7 @@ use buffer::Buffer;
 use policy::Policy;
 use sack::Sack;
 
+use crate::flow;
 use crate::packet::Direction;
 
 /// Where a session is in TCP's state machine (RFC 9293 section 3.3.2), as seen from between the two ends.
@@ -56,6 +57,15 @@ pub enum State {
 }
 
 impl State {
+    /// What it means for the flow.
+    pub fn of_flow(self) -> flow::State {
+        match self {
+            State::None | State::SynSent | State::SynRecv => flow::State::New,
+            State::LastAck | State::TimeWait | State::Closed => flow::State::Closed,
+            _ => flow::State::Established,
+        }
+    }
+
     /// EVE's text.
     pub fn as_str(self) -> Option<&'static str> {
         Some(match self {

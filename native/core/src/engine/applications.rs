@@ -1,0 +1,42 @@
+//! The application layer as the stream sees it.
+
+use crate::app::table::AppTable;
+use crate::app::{AppLayer, FlowFacts, Input};
+use crate::packet::Direction;
+use crate::stream::{Fed, Session, Upper};
+
+/// A flow's application layer with what it needs to know.
+pub(super) struct Applications<'a> {
+    pub(super) app: &'a mut AppLayer,
+    pub(super) table: &'a AppTable,
+    /// Of client and server.
+    pub(super) ports: [u16; 2],
+}
+
+impl Upper for Applications<'_> {
+    fn saw(&mut self, direction: Direction) {
+        self.app.saw(direction);
+    }
+
+    fn feed(&mut self, session: &Session, direction: Direction, inputs: &[Input<'_>; 2]) -> Fed {
+        let [client, server] = &session.halves;
+        let facts = FlowFacts {
+            ports: self.ports,
+            midstream: session.midstream && !session.midstream_synack,
+            established: session.established,
+            // What limits a direction is the window the other side announced.
+            windows: [server.window, client.window],
+        };
+        let fed = self.app.feed_stream(self.table, &facts, direction, inputs);
+        if fed.reversed {
+            self.ports.swap(0, 1);
+        }
+        Fed {
+            used: fed.used,
+            reversed: fed.reversed,
+            over: fed.over,
+            trigger_raw: std::mem::take(&mut self.app.trigger_raw),
+            end_raw: self.app.opaque_payload,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! From transactions to records: what a transaction tells, once it is complete enough, and letting it go.
+
+use super::wants::Wants;
+use crate::app::{AppLayer, Transaction};
+use crate::config::Output;
+use crate::event::anomaly;
+use crate::event::header::{self, Sides};
+use crate::event::json::Json;
+use crate::event::sink::Records;
+use crate::flow::Flow;
+use crate::packet::{Direction, Packet};
+
+/// Where the records of a packet's transactions go, and what they begin with.
+pub(super) struct Log<'a, 'p> {
+    pub(super) packet: &'a Packet<'p>,
+    pub(super) flow: &'a Flow,
+    pub(super) output: &'a Output,
+    pub(super) wants: &'a Wants,
+    pub(super) records: &'a mut Records,
+    /// Rules look at transactions: one that they did not look at stays.
+    pub(super) inspecting: bool,
+    /// Nothing will be added to any transaction: the flow ends.
+    pub(super) last: bool,
+}
+
+impl Log<'_, '_> {
+    /// Write what the flow's transactions have to tell now; let go of those that are done with.
+    pub(super) fn transactions(&mut self, app: &mut AppLayer) {
+        self.detection_events(app);
+        let ended = self.last || app.ended == [true, true];
+        let (Some(protocol), Some(parser)) = (app.protocol(), app.parser.as_mut()) else {
+            return;
+        };
+        let transactions = parser.transactions_mut();
+        for id in transactions.first()..transactions.end() {
+            let Some(transaction) = transactions.get_mut(id) else {
+                continue;
+            };
+            let complete =
+                transaction.complete(Direction::ToServer) && transaction.complete(Direction::ToClient);
+            self.application_events(protocol.name, id, transaction);
+            let told = self.tell(id, transaction, complete || ended);
+            let [there, back] = &transaction.meta().detect;
+            let inspected = !self.inspecting || there.done && back.done;
+            if told && (complete || ended) && (inspected || self.last) {
+                transactions.release(id);
+            }
+        }
+    }
+
+    /// Write a transaction's records, once; whether it has nothing (more) to tell.
+    fn tell(&mut self, id: u64, transaction: &mut dyn Transaction, ended: bool) -> bool {
+        if transaction.meta().logged != 0 {
+            return true;
+        }
+        let count = transaction.records(ended);
+        for index in 0..count {
+            let kind = transaction.record_type(index);
+            if !self.wants.kind(kind) {
+                continue;
+            }
+            let (sides, with_id) = shape(kind);
+            self.records.record(|text| {
+                let mut json = Json::new(text);
+                header::open(&mut json, kind, self.packet, Some(self.flow), sides, self.output);
+                if with_id {
+                    json.num("tx_id", id);
+                }
+                transaction.write_record(index, &mut json);
+                json.close_object();
+            });
+        }
+        if count > 0 {
+            transaction.meta_mut().logged = 1;
+        }
+        count > 0 || ended
+    }
+
+    fn application_events(&mut self, app_proto: &str, id: u64, transaction: &mut dyn Transaction) {
+        let meta = transaction.meta_mut();
+        if meta.events_logged < meta.events.len() && self.wants.application_anomalies {
+            for event in meta.events.iter().skip(meta.events_logged) {
+                let what = (app_proto, *event, "proto_parser");
+                anomaly::application(self.packet, self.flow, what, Some(id), self.output, self.records);
+            }
+        }
+        meta.events_logged = meta.events.len();
+    }
+
+    fn detection_events(&mut self, app: &mut AppLayer) {
+        if app.events.is_empty() {
+            return;
+        }
+        let name = app.found.name().unwrap_or("unknown");
+        for (event, _) in app.events.drain(..) {
+            if self.wants.application_anomalies {
+                let event = event
+                    .strip_prefix("applayer_")
+                    .map_or(event.to_uppercase(), |rest| {
+                        format!("APPLAYER_{}", rest.to_uppercase())
+                    });
+                let what = (name, event.as_str(), "proto_detect");
+                anomaly::application(self.packet, self.flow, what, None, self.output, self.records);
+            }
+        }
+    }
+}
+
+/// Whose addresses a kind of record shows, and whether it names the transaction, as Suricata's records of that kind.
+fn shape(kind: &str) -> (Sides, bool) {
+    match kind {
+        "dhcp" | "ike" | "krb5" | "nfs" | "quic" | "rdp" | "sip" | "snmp" | "tftp" => (Sides::Packet, false),
+        "http" | "http2" | "smtp" | "ssh" | "ftp" | "ftp_data" => (Sides::Flow, true),
+        _ => (Sides::Flow, false),
+    }
+}
