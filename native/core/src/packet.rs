@@ -211,6 +211,10 @@ pub struct Outer {
     pub dport: u16,
     /// IP protocol.
     pub proto: u8,
+    /// The frame's number in its capture; the packets taken out of it have none of their own.
+    pub number: u64,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 /// A packet with its layers, valid while the frame's (or the reassembled datagram's) octets are.
@@ -218,7 +222,7 @@ pub struct Outer {
 pub struct Packet<'a> {
     /// When the frame was captured.
     pub ts: Timestamp,
-    /// 1-based number of the frame in its capture (`pcap_cnt`).
+    /// 1-based number of the frame in its capture (`pcap_cnt`); 0 for what was taken out of a frame or made here.
     pub number: u64,
     /// The octets this packet was decoded from, from its own lowest layer on.
     pub data: &'a [u8],
