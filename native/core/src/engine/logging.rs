@@ -1,5 +1,7 @@
 //! From transactions to records: what a transaction tells, once it is complete enough, and letting it go.
 
+use smallvec::SmallVec;
+
 use super::wants::Wants;
 use crate::app::{AppLayer, Transaction};
 use crate::config::Output;
@@ -7,6 +9,7 @@ use crate::event::anomaly;
 use crate::event::header::{self, Sides};
 use crate::event::json::Json;
 use crate::event::sink::Records;
+use crate::file;
 use crate::flow::Flow;
 use crate::packet::{Direction, Packet};
 
@@ -40,6 +43,7 @@ impl Log<'_, '_> {
                 transaction.complete(Direction::ToServer) && transaction.complete(Direction::ToClient);
             self.application_events(protocol.name, id, transaction);
             let told = self.tell(id, transaction, complete || ended);
+            self.files(protocol.name, id, transaction, complete || ended);
             let [there, back] = &transaction.meta().detect;
             let inspected = !self.inspecting || there.done && back.done;
             if told && (complete || ended) && (inspected || self.last) {
@@ -74,6 +78,54 @@ impl Log<'_, '_> {
             transaction.meta_mut().logged = 1;
         }
         count > 0 || ended
+    }
+
+    /// Write the records of files that are over.
+    fn files(&mut self, app_proto: &str, id: u64, transaction: &mut dyn Transaction, ended: bool) {
+        let Some(files) = transaction.files_mut() else {
+            return;
+        };
+        let mut due: SmallVec<[usize; 4]> = SmallVec::new();
+        for (at, file) in files
+            .files
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, file)| !file.logged)
+        {
+            if ended {
+                file.close(file::State::Truncated);
+            }
+            if file.state != file::State::Open {
+                file.logged = true;
+                due.push(at);
+            }
+        }
+        if due.is_empty() || !self.wants.kind("fileinfo") {
+            return;
+        }
+        for at in due {
+            let Some(file) = transaction.files().and_then(|files| files.files.get(at)) else {
+                continue;
+            };
+            let sides = file.direction.map_or(Sides::Flow, Sides::Sending);
+            self.records.record(|text| {
+                let mut json = Json::new(text);
+                header::open(
+                    &mut json,
+                    "fileinfo",
+                    self.packet,
+                    Some(self.flow),
+                    sides,
+                    self.output,
+                );
+                transaction.write_context(&mut json);
+                json.str("app_proto", app_proto);
+                json.open_object("fileinfo");
+                file.write_info(id, &mut json);
+                json.close_object();
+                json.close_object();
+            });
+        }
     }
 
     fn application_events(&mut self, app_proto: &str, id: u64, transaction: &mut dyn Transaction) {

@@ -17,6 +17,8 @@ pub enum Sides {
     Packet,
     /// The flow's: its client first.
     Flow,
+    /// Those of a direction of the flow: who sends in it first.
+    Sending(Direction),
 }
 
 /// An address as EVE shows it: IPv6 in full, so that text comparison works.
@@ -59,7 +61,12 @@ pub fn open(
     json.str("event_type", event_type);
     vlan(json, &packet.vlans);
     if packet.ip.version != 0 {
-        let swap = sides == Sides::Flow && packet.direction == Some(Direction::ToClient);
+        let shown = match sides {
+            Sides::Packet => packet.direction,
+            Sides::Flow => Some(Direction::ToServer),
+            Sides::Sending(direction) => Some(direction),
+        };
+        let swap = packet.direction.is_some() && shown != packet.direction;
         let ports = matches!(packet.ip.proto, 6 | 17 | 132).then_some((packet.sport, packet.dport));
         let (src, dst) = (packet.src, packet.dst);
         if swap {
