@@ -8,6 +8,8 @@ mod ending;
 mod expected;
 mod logging;
 mod path;
+#[cfg(test)]
+mod tests;
 mod wants;
 
 use crate::config::Config;
@@ -17,6 +19,7 @@ use crate::event::sink::Records;
 use crate::event::stats;
 use crate::flow::Reason;
 use crate::packet::Frame;
+use crate::rule::Inspector;
 use crate::time::Timestamp;
 use path::Path;
 
@@ -40,6 +43,11 @@ impl Engine {
             first: None,
             stats_written_s: 0,
         }
+    }
+
+    /// Look at packets with these rules from now on, or with none. Sessions that began without rules keep no raw stream.
+    pub fn set_inspector(&mut self, inspector: Option<Box<dyn Inspector>>) {
+        self.path.inspector = inspector;
     }
 
     /// Take frames, in the order they were captured.
@@ -87,6 +95,13 @@ impl Engine {
 
     /// Counters by the names of Suricata's statistics.
     pub fn counters(&self) -> Vec<(String, u64)> {
-        self.counters.list()
+        let mut list = self.counters.list();
+        list.extend(
+            self.path
+                .inspector
+                .iter()
+                .flat_map(|inspector| inspector.counters()),
+        );
+        list
     }
 }

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::packet::{Frame, Origin, Packet, Transport};
 use crate::time::Timestamp;
+use crate::wire::build::{ethernet, ipv4, ipv6, udp};
 use crate::wire::checksum;
 
 /// What a packet was, said shortly: origin, protocol, ports, payload, events.
@@ -55,43 +56,6 @@ fn decode(linktype: u32, frames: &[&[u8]]) -> Vec<Said> {
         decoder.frame(&frame, &mut Counters::default(), &mut heard);
     }
     heard.0
-}
-
-fn udp(sport: u16, dport: u16, payload: &[u8]) -> Vec<u8> {
-    let length = 8 + payload.len() as u16;
-    [
-        &sport.to_be_bytes()[..],
-        &dport.to_be_bytes(),
-        &length.to_be_bytes(),
-        &[0, 0],
-        payload,
-    ]
-    .concat()
-}
-
-fn ipv4(proto: u8, flags: u16, payload: &[u8]) -> Vec<u8> {
-    let mut packet = vec![
-        0x45, 0, 0, 0, 0, 9, 0, 0, 64, proto, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
-    ];
-    packet[2..4].copy_from_slice(&(20 + payload.len() as u16).to_be_bytes());
-    packet[6..8].copy_from_slice(&flags.to_be_bytes());
-    let sum = checksum::header(&packet);
-    packet[10..12].copy_from_slice(&sum.to_be_bytes());
-    packet.extend_from_slice(payload);
-    packet
-}
-
-fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0x60, 0, 0, 0, 0, 0, next, 64];
-    packet[4..6].copy_from_slice(&(payload.len() as u16).to_be_bytes());
-    packet.extend_from_slice(&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-    packet.extend_from_slice(&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
-    packet.extend_from_slice(payload);
-    packet
-}
-
-fn ethernet(kind: u16, payload: &[u8]) -> Vec<u8> {
-    [&[2; 6][..], &[4; 6], &kind.to_be_bytes(), payload].concat()
 }
 
 fn last(said: &[Said]) -> &Said {

@@ -45,6 +45,41 @@ impl Path {
         }
     }
 
+    /// Payload is encrypted from here on: what waits is looked at now, what follows is not.
+    pub(super) fn end_payload(&mut self, at: u32, counters: &mut Counters) {
+        let Some(slot) = self.flows.get_mut(at) else {
+            return;
+        };
+        if !slot.data.app.opaque_payload || slot.flow.payload_inspection_off {
+            return;
+        }
+        if self.inspector.is_some() {
+            for direction in [Direction::ToServer, Direction::ToClient] {
+                let now = self.now;
+                let Some(slot) = self.flows.get_mut(at) else {
+                    return;
+                };
+                let Some(session) = slot.data.tcp.as_deref_mut() else {
+                    return;
+                };
+                let mut packet = last_packet(&slot.flow, session, direction, now);
+                packet.origin = Origin::StreamFlush;
+                session.end_direction(direction, true);
+                self.finish(Some(at), &mut packet, false, counters);
+                if let Some(session) = self
+                    .flows
+                    .get_mut(at)
+                    .and_then(|slot| slot.data.tcp.as_deref_mut())
+                {
+                    session.end_direction(direction, false);
+                }
+            }
+        }
+        if let Some(slot) = self.flows.get_mut(at) {
+            slot.flow.payload_inspection_off = true;
+        }
+    }
+
     /// Let a packet that was never received carry what waits in a TCP session through the layers.
     fn look_at_rest(&mut self, at: u32, counters: &mut Counters) {
         for direction in [Direction::ToServer, Direction::ToClient] {
@@ -59,7 +94,7 @@ impl Path {
                 continue;
             }
             let last = direction == Direction::ToClient || !waits(session, Direction::ToClient);
-            session.end_direction(direction);
+            session.end_direction(direction, true);
             let mut packet = last_packet(&slot.flow, session, direction, now);
             counters.tcp_pseudo += 1;
             self.stream(at, &mut packet, counters);

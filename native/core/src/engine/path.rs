@@ -16,7 +16,7 @@ use crate::event::sink::Records;
 use crate::flow::table::{Found, Slot, Table};
 use crate::flow::{Reason, State};
 use crate::packet::{Direction, Packet, Transport};
-use crate::rule::FlowDetect;
+use crate::rule::{FlowDetect, FlowScene, Inspector, Scene};
 use crate::stream::policy::Hosts;
 use crate::stream::{Limits, Session, Step};
 use crate::time::Timestamp;
@@ -27,7 +27,6 @@ use crate::wire::icmp;
 pub(super) struct Conversation {
     pub(super) tcp: Option<Box<Session>>,
     pub(super) app: AppLayer,
-    #[allow(dead_code)] // read once the rule layer is there
     pub(super) detect: FlowDetect,
 }
 
@@ -39,6 +38,7 @@ pub(super) struct Path {
     pub(super) flows: Table<Conversation>,
     pub(super) records: Records,
     pub(super) now: Timestamp,
+    pub(super) inspector: Option<Box<dyn Inspector>>,
     limits: Limits,
     table: AppTable,
     announcements: Announcements,
@@ -54,9 +54,13 @@ impl Sink for Path {
         if let Some(at) = at {
             if let Some(slot) = self.flows.get_mut(at) {
                 slot.flow.count(packet);
+                packet.payload_inspected_elsewhere |= slot.flow.payload_inspection_off;
             }
             match packet.transport {
-                Transport::Tcp(_) if !packet.checksum_invalid => self.stream(at, packet, counters),
+                Transport::Tcp(_) if !packet.checksum_invalid => {
+                    self.stream(at, packet, counters);
+                    self.end_payload(at, counters);
+                }
                 Transport::Udp => self.datagram(at, packet, counters),
                 _ => {}
             }
@@ -78,6 +82,7 @@ impl Path {
             flows: Table::new(config.flow.clone()),
             records: Records::default(),
             now: Timestamp(0),
+            inspector: None,
             config: Arc::new(config),
         }
     }
@@ -136,6 +141,7 @@ impl Path {
             limits,
             now,
             table,
+            inspector,
             ..
         } = self;
         let Some(Slot { flow, data, .. }) = flows.get_mut(at) else {
@@ -144,7 +150,7 @@ impl Path {
         let known = data.app.found.name().is_some();
         let (step, swap) = match &mut data.tcp {
             Some(session) => (session.track(packet, limits, counters), false),
-            None => match Session::begin(packet, limits, false, counters) {
+            None => match Session::begin(packet, limits, inspector.is_some(), counters) {
                 Some((session, step, swap)) => {
                     data.tcp = Some(Box::new(session));
                     (step, swap)
@@ -215,6 +221,7 @@ impl Path {
         last: bool,
         counters: &mut Counters,
     ) {
+        self.inspect(at, packet);
         self.log_anomalies(at, packet, counters);
         let Path {
             flows,
@@ -223,6 +230,7 @@ impl Path {
             wants,
             records,
             announcements,
+            inspector,
             ..
         } = self;
         let Some(Slot { flow, data, .. }) = at.and_then(|at| flows.get_mut(at)) else {
@@ -230,7 +238,7 @@ impl Path {
         };
         if data.app.parser.is_some() || !data.app.events.is_empty() {
             announcements.take(flow, &mut data.app);
-            let (output, inspecting) = (&config.output, false);
+            let (output, inspecting) = (&config.output, inspector.is_some());
             Log {
                 packet,
                 flow,
@@ -245,6 +253,26 @@ impl Path {
         if let (Some(session), Some(direction)) = (&mut data.tcp, packet.direction) {
             session.prune(direction, limits, counters);
         }
+    }
+
+    /// Let the rules look at a packet and what is known of its conversation.
+    fn inspect(&mut self, at: Option<u32>, packet: &Packet<'_>) {
+        let Path {
+            flows,
+            records,
+            inspector,
+            ..
+        } = self;
+        let Some(inspector) = inspector else { return };
+        let flow = at
+            .and_then(|at| flows.get_mut(at))
+            .map(|Slot { flow, data, .. }| FlowScene {
+                flow,
+                tcp: data.tcp.as_deref_mut(),
+                app: &mut data.app,
+                detect: &mut data.detect,
+            });
+        inspector.inspect(&mut Scene { packet, flow }, records);
     }
 
     /// Write what the packet's headers and its session raised.

@@ -17,6 +17,7 @@ pub mod transform;
 pub use signature::{Action, Signature};
 
 use crate::app::AppLayer;
+use crate::event::sink::Records;
 use crate::flow::Flow;
 use crate::packet::Packet;
 use crate::stream::Session;
@@ -32,6 +33,20 @@ pub struct Scene<'a, 'p> {
     pub packet: &'a Packet<'p>,
     /// Its flow, if it belongs to one.
     pub flow: Option<FlowScene<'a>>,
+}
+
+/// Looks at packets with what is known of their conversations, and writes what it finds.
+pub trait Inspector: std::fmt::Debug + Send {
+    /// Look at one scene; called for every packet that was decoded, and for pseudo packets.
+    ///
+    /// It takes what it looked at of the raw stream (`Session::raw_done`) and marks what it looked at of transactions
+    /// (`DetectState::done`): both are kept until then.
+    fn inspect(&mut self, scene: &mut Scene<'_, '_>, records: &mut Records);
+
+    /// Counters of its own, by Suricata's names.
+    fn counters(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
 }
 
 /// A flow with its layers.

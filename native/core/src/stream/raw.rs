@@ -95,8 +95,8 @@ impl Session {
         half.raw_over |= half.raw_ends;
     }
 
-    /// Nothing follows in a direction: the flow ends.
-    pub fn end_direction(&mut self, direction: Direction) {
-        self.half_mut(direction).ended = true;
+    /// Nothing follows in a direction (the flow ends), or, after a look at all there is, something does.
+    pub fn end_direction(&mut self, direction: Direction, ended: bool) {
+        self.half_mut(direction).ended = ended;
     }
 }

@@ -3,6 +3,8 @@
 //! A view is made only when the header fits, so no accessor reads out of bounds. What is malformed comes back as
 //! [`Malformed`], named as Suricata names the event.
 
+#[cfg(test)]
+pub(crate) mod build;
 pub mod checksum;
 pub mod erspan;
 pub mod ethernet;
