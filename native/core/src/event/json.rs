@@ -148,8 +148,8 @@ fn text(out: &mut Vec<u8>, value: &[u8]) {
         out.extend_from_slice(&valid[start..]);
         for &octet in chunk.invalid() {
             out.extend_from_slice(b"\\\\x");
-            out.push(HEX[usize::from(octet >> 4)].to_ascii_uppercase());
-            out.push(HEX[usize::from(octet & 15)].to_ascii_uppercase());
+            out.push(HEX[usize::from(octet >> 4)]);
+            out.push(HEX[usize::from(octet & 15)]);
         }
     }
     out.push(b'"');
@@ -175,6 +175,6 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["n"], -5);
         assert_eq!(value["a"][1], 7);
-        assert!(value["k"].as_str().unwrap().ends_with("\\xFE\\xFF"));
+        assert!(value["k"].as_str().unwrap().ends_with("\\xfe\\xff"));
     }
 }

@@ -56,10 +56,20 @@ impl Headers {
             .map(|field| (self.span(field.name), self.span(field.value)))
     }
 
-    /// Value of the field `name`, in any case of letters.
+    /// Value of the field `name`, in any case of letters; NUL octets in its name as sent do not count.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.find(name.as_bytes())
-            .map(|at| self.span(self.fields[at].value))
+        let same = |sent: &[u8]| {
+            let mut octets = sent.iter().filter(|&&octet| octet != 0);
+            sent.len() >= name.len()
+                && name.bytes().all(|octet| {
+                    octets
+                        .next()
+                        .is_some_and(|sent| sent.eq_ignore_ascii_case(&octet))
+                })
+                && octets.next().is_none()
+        };
+        let field = self.fields.iter().find(|field| same(self.span(field.name)))?;
+        Some(self.span(field.value))
     }
 
     fn find(&self, name: &[u8]) -> Option<usize> {
@@ -126,8 +136,6 @@ pub struct Line<'a> {
     pub no_colon: bool,
     /// The name is not a token.
     pub invalid: bool,
-    /// The value holds NUL (responses).
-    pub nul: bool,
 }
 
 fn is_lws(octet: u8) -> bool {
@@ -189,7 +197,6 @@ pub fn parse_line(line: &[u8], direction: Direction) -> Line<'_> {
         value,
         no_colon: false,
         invalid,
-        nul: !request && value.contains(&0),
     }
 }
 
@@ -198,8 +205,6 @@ pub fn parse_line(line: &[u8], direction: Direction) -> Line<'_> {
 pub struct ContentLength {
     /// The first number in it; `None` when there is none or it is too large.
     pub length: Option<u64>,
-    /// Something is before or after it.
-    pub extra: bool,
 }
 
 /// Read a `Content-Length`: the first digits in it, whatever is around them.
@@ -217,7 +222,6 @@ pub fn content_length(value: &[u8]) -> ContentLength {
     });
     ContentLength {
         length: length.filter(|&length| i64::try_from(length).is_ok()),
-        extra: value[..start].iter().any(|&octet| !is_lws(octet)) || len < digits.len(),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use flate2::{Decompress, FlushDecompress, Status};
+use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 /// Octets a layer gives on at a time.
 const BLOCK_OCTETS: usize = 8192;
@@ -30,6 +30,10 @@ enum Coder {
     Header(Vec<u8>),
     Raw(Decompress),
     Zlib(Decompress),
+    /// After a gzip header; the checksum of what came out so far.
+    Gzip(Decompress, Box<Crc>),
+    /// The gzip trailer: octets of it so far.
+    Trailer(Box<Crc>, Vec<u8>),
     Lzma(Box<lzma_rs::decompress::Stream<Vec<u8>>>),
     /// At its end: what follows is dropped.
     Ended,
@@ -84,11 +88,12 @@ impl Layer {
     /// Decode `data` onto `out`, in whole blocks; the rest is held until [`Layer::finish`] or the encoding's end.
     pub fn decode(&mut self, data: &[u8], out: &mut Vec<u8>) -> Trouble {
         let mut from = 0;
+        let mut trouble = None;
         loop {
             match self.step(&data[from..]) {
                 Ok(()) => {
                     self.give(matches!(self.coder, Coder::Ended), out);
-                    return None;
+                    return trouble;
                 }
                 Err(()) if !self.held.is_empty() => {
                     // Something came of it: that was its end, broken as it is.
@@ -97,10 +102,11 @@ impl Layer {
                     return Some("GZIP_DECOMPRESSION_FAILED");
                 }
                 Err(()) => {
+                    trouble = Some("GZIP_DECOMPRESSION_FAILED");
                     if self.encoding == Encoding::Lzma || self.restarts >= MAX_RESTARTS {
                         self.coder = Coder::Through;
                         out.extend_from_slice(data);
-                        return Some("GZIP_DECOMPRESSION_FAILED");
+                        return trouble;
                     }
                     from = self.restart(data);
                 }
@@ -135,7 +141,7 @@ impl Layer {
                 header.extend_from_slice(data);
                 let (coder, start) = match read_header(header) {
                     Header::Short => return Ok(()),
-                    Header::Gzip(len) => (Coder::Raw(Decompress::new(false)), len),
+                    Header::Gzip(len) => (Coder::Gzip(Decompress::new(false), Box::default()), len),
                     Header::Zlib => (Coder::Zlib(Decompress::new(true)), 0),
                     Header::Wrong => return Err(()),
                 };
@@ -143,14 +149,36 @@ impl Layer {
                 self.coder = coder;
                 self.step(&header[start..])
             }
-            Coder::Raw(inflate) | Coder::Zlib(inflate) => match run(inflate, data, &mut self.held) {
-                Ok(true) => {
+            Coder::Raw(inflate) | Coder::Zlib(inflate) => {
+                if run(inflate, data, &mut self.held)?.is_some() {
                     self.coder = Coder::Ended;
-                    Ok(())
                 }
-                Ok(false) => Ok(()),
-                Err(()) => Err(()),
-            },
+                Ok(())
+            }
+            Coder::Gzip(inflate, crc) => {
+                let before = self.held.len();
+                let ended = run(inflate, data, &mut self.held)?;
+                crc.update(&self.held[before..]);
+                let Some(used) = ended else { return Ok(()) };
+                let crc = std::mem::take(crc);
+                self.coder = Coder::Trailer(crc, Vec::new());
+                self.step(&data[used..])
+            }
+            Coder::Trailer(crc, trailer) => {
+                trailer.extend_from_slice(data);
+                let Some(&trailer) = trailer.first_chunk::<8>() else {
+                    return Ok(());
+                };
+                let [a, b, c, d, e, f, g, h] = trailer;
+                let right = u32::from_le_bytes([a, b, c, d]) == crc.sum()
+                    && u32::from_le_bytes([e, f, g, h]) == crc.amount();
+                self.coder = Coder::Ended;
+                if right {
+                    Ok(())
+                } else {
+                    Err(())
+                }
+            }
             Coder::Lzma(stream) => {
                 let result = stream.write_all(data);
                 if let Some(output) = stream.get_output_mut() {
@@ -184,8 +212,9 @@ impl Layer {
     }
 }
 
-/// Run inflate over `data`; true at its end.
-fn run(inflate: &mut Decompress, mut data: &[u8], held: &mut Vec<u8>) -> Result<bool, ()> {
+/// Run inflate over `data`; at its end, how much of it was used.
+fn run(inflate: &mut Decompress, mut data: &[u8], held: &mut Vec<u8>) -> Result<Option<usize>, ()> {
+    let whole = data.len();
     let mut block = [0u8; BLOCK_OCTETS];
     loop {
         let before = (inflate.total_in(), inflate.total_out());
@@ -195,9 +224,9 @@ fn run(inflate: &mut Decompress, mut data: &[u8], held: &mut Vec<u8>) -> Result<
         held.extend_from_slice(&block[..made.min(BLOCK_OCTETS)]);
         data = data.get(used..).unwrap_or_default();
         match result {
-            Ok(Status::StreamEnd) => return Ok(true),
+            Ok(Status::StreamEnd) => return Ok(Some(whole - data.len())),
             Ok(_) if made == BLOCK_OCTETS => {}
-            Ok(_) if data.is_empty() || (used == 0 && made == 0) => return Ok(false),
+            Ok(_) if data.is_empty() || (used == 0 && made == 0) => return Ok(None),
             Ok(_) => {}
             Err(_) => return Err(()),
         }
@@ -245,6 +274,14 @@ fn read_header(data: &[u8]) -> Header {
         }
     }
     if flags & 2 != 0 {
+        let Some(sum) = data.get(at..at + 2) else {
+            return Header::Short;
+        };
+        let mut crc = Crc::new();
+        crc.update(&data[..at]);
+        if crc.sum() & 0xffff != u32::from(u16::from_le_bytes([sum[0], sum[1]])) {
+            return Header::Wrong;
+        }
         at += 2;
     }
     if data.len() < at {

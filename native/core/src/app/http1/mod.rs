@@ -201,7 +201,6 @@ fn start(options: &AppProtocol, _carrier: Carrier) -> Box<dyn Parser> {
         inbound: request::Inbound::default(),
         outbound: response::Outbound::default(),
         layers: [Vec::new(), Vec::new()],
-        gap_refused: [false; 2],
         completed: 0,
         tunnel: false,
     })
@@ -231,7 +230,6 @@ struct HttpParser {
     outbound: response::Outbound,
     /// Content encodings of the request's and the response's body.
     layers: [Vec<Layer>; 2],
-    gap_refused: [bool; 2],
     /// Responses that are complete.
     completed: u64,
     /// Both directions carry something else now.

@@ -98,12 +98,8 @@ impl HttpParser {
             }
             (State::Finalize, Some(id)) => self.complete_request(id, requests),
             (State::Ignore, _) => {}
-            (_, id) => {
-                if !self.gap_refused[0] {
-                    self.gap_refused[0] = true;
-                    self.raise(id, "UNKNOWN_ERROR");
-                }
-            }
+            // Elsewhere what follows is read as if nothing had been lost.
+            _ => {}
         }
     }
 
@@ -246,7 +242,6 @@ impl HttpParser {
                 return Step::Go;
             }
             // More than an HTTP/0.9 client would say: its version is missing.
-            tx.meta.raise("UNKNOWN_ERROR");
             tx.request.is_09 = false;
         }
         tx.messages[0].progress = progress::HEADERS;
@@ -310,7 +305,7 @@ impl HttpParser {
         }
         match &mut self.inbound.pending {
             Some(field) if field.len() < MAX_FOLDED_OCTETS => field.extend_from_slice(line),
-            Some(_) => self.raise(Some(id), "UNKNOWN_ERROR"),
+            Some(_) => {}
             None => {
                 self.once(id, SIDE, 2, "INVALID_REQUEST_FIELD_FOLDING");
                 let skip = line.iter().take_while(|&&octet| is_folding(octet)).count();
@@ -343,9 +338,8 @@ impl HttpParser {
         let headers = &mut tx.messages[0].headers;
         match headers.add(line.name, line.value) {
             Added::New => {}
-            Added::Repeated => tx.meta.raise("UNKNOWN_ERROR"),
+            Added::Repeated => {}
             Added::Ambiguous => {
-                tx.meta.raise("UNKNOWN_ERROR");
                 tx.meta.raise("DUPLICATE_CONTENT_LENGTH_FIELD_IN_REQUEST");
             }
         }
@@ -424,9 +418,6 @@ impl HttpParser {
                     tx.meta.raise("INVALID_CONTENT_LENGTH_FIELD_IN_REQUEST");
                     failed = true;
                 }
-            }
-            if length.extra {
-                tx.meta.raise("UNKNOWN_ERROR");
             }
         }
         if is_connect {
@@ -623,7 +614,6 @@ fn parse_request_line(tx: &mut HttpTx, line: &[u8]) {
     };
     let method_end = word(start);
     let method = &line[start..method_end];
-    let unknown = !METHODS.contains(&method);
     tx.request.method = Some(method.to_vec());
     let blanks = line[method_end..]
         .iter()
@@ -636,9 +626,6 @@ fn parse_request_line(tx: &mut HttpTx, line: &[u8]) {
     if uri_start == line.len() {
         tx.request.is_09 = true;
         tx.messages[0].version = Version::V09;
-        if unknown {
-            tx.meta.raise("UNKNOWN_ERROR");
-        }
         return;
     }
     let space = line[uri_start..]
@@ -665,16 +652,10 @@ fn parse_request_line(tx: &mut HttpTx, line: &[u8]) {
     if protocol.is_empty() {
         tx.request.is_09 = true;
         tx.messages[0].version = Version::V09;
-        if unknown {
-            tx.meta.raise("UNKNOWN_ERROR");
-        }
         return;
     }
     tx.messages[0].protocol = Some(protocol.to_vec());
     tx.messages[0].version = Version::parse(protocol);
-    if unknown && tx.messages[0].version == Version::Invalid {
-        tx.meta.raise("UNKNOWN_ERROR");
-    }
 }
 
 /// The request's host: that of the URI, else that of the `Host` field.

@@ -11,7 +11,7 @@ const SIDE: Direction = Direction::ToClient;
 /// Shown as URI and file name of a request that was not seen.
 const URI_NOT_SEEN: &[u8] = b"/libhtp::request_uri_not_seen";
 /// Octets after which a chunk's length must have begun.
-const CHUNK_PROBE_OCTETS: usize = 8;
+const CHUNK_PROBE_OCTETS: usize = 1;
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Outbound {
     pending: Option<Vec<u8>>,
     /// The response has no body at all.
     no_body: bool,
+    /// The line before ended with LF CR.
+    after_lf_cr: bool,
     closed: bool,
 }
 
@@ -104,12 +106,7 @@ impl HttpParser {
             (State::Finalize, Some(id)) => {
                 self.complete_response(id, requests);
             }
-            _ => {
-                if !self.gap_refused[1] {
-                    self.gap_refused[1] = true;
-                    self.raise(id, "UNKNOWN_ERROR");
-                }
-            }
+            _ => {}
         }
     }
 
@@ -149,14 +146,20 @@ impl HttpParser {
                 Step::Need
             }
             State::ChunkLength => self.response_chunk(id, rest, pos),
+            State::ChunkEnd if self.outbound.closed => {
+                self.outbound.state = State::Finalize;
+                Step::Go
+            }
             State::ChunkEnd => match memchr::memchr(b'\n', rest) {
                 Some(end) => {
                     *pos += end + 1;
+                    self.count_framing(id, end + 1);
                     self.outbound.state = State::ChunkLength;
                     Step::Go
                 }
                 None => {
                     *pos = data.len();
+                    self.count_framing(id, rest.len());
                     Step::Need
                 }
             },
@@ -203,13 +206,9 @@ impl HttpParser {
         Step::Go
     }
 
-    fn reply_too_long(&mut self, id: u64, len: usize) -> bool {
+    fn reply_too_long(&self, len: usize) -> bool {
         let held = self.outbound.pending.as_ref().map_or(0, Vec::len);
-        if len + held > self.options.field_limit {
-            self.raise(Some(id), "UNKNOWN_ERROR");
-            return true;
-        }
-        false
+        len + held > self.options.field_limit
     }
 
     fn response_line(&mut self, id: u64, rest: &[u8], pos: &mut usize, requests: &mut Requests) -> Step {
@@ -224,7 +223,7 @@ impl HttpParser {
                 None => return Step::Need,
             },
             None if closed => rest.len(),
-            None if self.reply_too_long(id, rest.len()) => return Step::Error,
+            None if self.reply_too_long(rest.len()) => return Step::Error,
             None => return Step::Need,
         };
         let line = &rest[..end];
@@ -275,14 +274,15 @@ impl HttpParser {
             self.outbound.state = State::Finalize;
             return Step::Go;
         }
-        let Some((from, len)) = header_line(rest) else {
-            return if self.reply_too_long(id, rest.len()) {
+        let Some((from, len)) = header_line(rest, self.outbound.after_lf_cr) else {
+            return if self.reply_too_long(rest.len()) {
                 Step::Error
             } else {
                 Step::Need
             };
         };
         let line = &rest[from..len];
+        self.outbound.after_lf_cr = line.ends_with(b"\n\r");
         let more = rest.get(len).is_some_and(|&octet| octet != b'\n');
         *pos += len;
         let Some(tx) = self.transactions.item_mut(id) else {
@@ -291,9 +291,6 @@ impl HttpParser {
         tx.messages[1].raw.extend_from_slice(&rest[..len]);
         let in_header = tx.messages[1].progress == progress::HEADERS;
         let version = tx.messages[1].version;
-        if from > 0 {
-            tx.meta.raise("UNKNOWN_ERROR");
-        }
         if is_blank(line, more) {
             if let Some(field) = self.outbound.pending.take() {
                 if !self.response_field(id, &field) {
@@ -340,8 +337,6 @@ impl HttpParser {
             Some(mut field) => {
                 if field.len() < MAX_FOLDED_OCTETS {
                     field.extend_from_slice(text);
-                } else {
-                    self.raise(Some(id), "UNKNOWN_ERROR");
                 }
                 self.outbound.pending = Some(field);
             }
@@ -362,14 +357,10 @@ impl HttpParser {
         let Some(tx) = self.transactions.item_mut(id) else {
             return false;
         };
-        if line.nul {
-            tx.meta.raise("UNKNOWN_ERROR");
-        }
         match tx.messages[1].headers.add(line.name, line.value) {
             Added::New => {}
-            Added::Repeated => tx.meta.raise("UNKNOWN_ERROR"),
+            Added::Repeated => {}
             Added::Ambiguous => {
-                tx.meta.raise("UNKNOWN_ERROR");
                 tx.meta.raise("DUPLICATE_CONTENT_LENGTH_FIELD_IN_RESPONSE");
             }
         }
@@ -395,20 +386,17 @@ impl HttpParser {
             self.outbound.state = State::Finalize;
             return Step::Go;
         }
-        if number == 101 {
-            if coding.is_none() && length.is_none() {
-                let upgrade = headers.get("upgrade").map(<[u8]>::to_vec);
-                let port = tx.request.port.unwrap_or(0);
-                tx.messages[1].headers_done = true;
-                if upgrade.as_deref() == Some(b"h2c") {
-                    requests.change_protocol = Some("http2");
-                    requests.change_port = port;
-                } else {
-                    self.tunnel = true;
-                }
-                return Step::Tunnel;
+        if number == 101 && coding.is_none() && length.is_none() {
+            let upgrade = headers.get("upgrade").map(<[u8]>::to_vec);
+            let port = tx.request.port.unwrap_or(0);
+            tx.messages[1].headers_done = true;
+            if upgrade.as_deref() == Some(b"h2c") && crate::app::protocol("http2").is_some() {
+                requests.change_protocol = Some("http2");
+                requests.change_port = port;
+            } else {
+                self.tunnel = true;
             }
-            tx.meta.raise("UNKNOWN_ERROR");
+            return Step::Tunnel;
         }
         if number == 100 && coding.is_none() && length.and_then(|length| length.length).unwrap_or(0) == 0 {
             if std::mem::replace(&mut tx.response.continued, true) {
@@ -433,20 +421,15 @@ impl HttpParser {
         if method == b"HEAD" {
             self.outbound.no_body = true;
             next = State::Finalize;
-        } else if (100..200).contains(&number) || number == 204 || number == 304 {
-            if coding.is_none() && length.is_none() {
-                self.outbound.no_body = true;
-                next = State::Finalize;
-            } else {
-                tx.meta.raise("UNKNOWN_ERROR");
-            }
+        } else if matches!(number, 100..=199 | 204 | 304) && coding.is_none() && length.is_none() {
+            self.outbound.no_body = true;
+            next = State::Finalize;
         }
         if next != State::Finalize {
             let headers = &tx.messages[1].headers;
             let chunked = headers
                 .get("transfer-encoding")
-                .map(without_nul)
-                .filter(|coding| contains_nocase(coding, b"chunked"));
+                .filter(|coding| contains_nocase(&without_nul(coding), b"chunked"));
             if let Some(coding) = chunked {
                 let odd = !coding.eq_ignore_ascii_case(b"chunked");
                 if odd {
@@ -457,9 +440,6 @@ impl HttpParser {
                 }
                 next = State::ChunkLength;
             } else if let Some(length) = length {
-                if length.extra {
-                    tx.meta.raise("UNKNOWN_ERROR");
-                }
                 let Some(length) = length.length else {
                     tx.meta.raise("INVALID_CONTENT_LENGTH_FIELD_IN_RESPONSE");
                     return Step::Error;
@@ -518,10 +498,7 @@ impl HttpParser {
         if is(b"inflate") {
             return;
         }
-        let tokens = value
-            .split(|octet| b", ".contains(octet))
-            .filter(|token| !token.is_empty());
-        for (at, token) in tokens.enumerate() {
+        for (at, token) in Tokens(&value).enumerate() {
             if options.layer_limit != 0 && at >= options.layer_limit {
                 tx.meta.raise("TOO_MANY_ENCODING_LAYERS");
                 break;
@@ -551,7 +528,7 @@ impl HttpParser {
     fn response_body(&mut self, id: u64, rest: &[u8], pos: &mut usize, requests: &mut Requests) -> Step {
         let chunk = self.outbound.state == State::ChunkData;
         if rest.is_empty() {
-            if self.outbound.closed && !chunk {
+            if self.outbound.closed {
                 self.outbound.state = State::Finalize;
                 self.finish_body(id, SIDE, requests);
                 return Step::Go;
@@ -578,7 +555,19 @@ impl HttpParser {
         Step::Go
     }
 
+    /// Chunk lengths and line ends count as octets of the message.
+    fn count_framing(&mut self, id: u64, octets: usize) {
+        if let Some(tx) = self.transactions.item_mut(id) {
+            tx.messages[1].message_len += octets as u64;
+        }
+    }
+
     fn response_chunk(&mut self, id: u64, rest: &[u8], pos: &mut usize) -> Step {
+        if self.outbound.closed {
+            // The last chunk never came: what is left is body.
+            self.outbound.state = State::BodyToEnd;
+            return Step::Go;
+        }
         let line_end = memchr::memchr(b'\n', rest);
         let first = rest.iter().position(|&octet| !is_space(octet));
         // A length that does not begin like one is not waited for.
@@ -593,9 +582,10 @@ impl HttpParser {
             (Some(line), Some(refused)) => line.min(refused),
             (Some(line), None) => line,
             (None, Some(refused)) => refused,
-            (None, None) if self.reply_too_long(id, rest.len()) => return Step::Error,
+            (None, None) if self.reply_too_long(rest.len()) => return Step::Error,
             (None, None) => return Step::Need,
         };
+        self.count_framing(id, end + 1);
         match chunk_length(&rest[..=end]) {
             ChunkLength::Blank => *pos += end + 1,
             ChunkLength::Invalid => {
@@ -628,12 +618,11 @@ impl HttpParser {
         let end = match memchr::memchr(b'\n', rest) {
             Some(end) => end + 1,
             None if self.outbound.closed => rest.len(),
-            None if self.reply_too_long(id, rest.len()) => return Step::Error,
+            None if self.reply_too_long(rest.len()) => return Step::Error,
             None => return Step::Need,
         };
         let line = &rest[..end];
         if is_body(line) {
-            self.raise(Some(id), "UNKNOWN_ERROR");
             *pos += end;
             return if self.body(id, SIDE, line, requests) {
                 Step::Go
@@ -673,6 +662,23 @@ impl HttpParser {
     }
 }
 
+/// Tokens between commas and spaces, advancing by the length of each token and one, whatever was skipped before it: what
+/// is left over makes tokens of its own.
+struct Tokens<'a>(&'a [u8]);
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let separates = |octet: &u8| b", ".contains(octet);
+        let start = self.0.iter().position(|octet| !separates(octet))?;
+        let token = &self.0[start..];
+        let token = &token[..token.iter().position(separates).unwrap_or(token.len())];
+        self.0 = self.0.get(token.len() + 1..).unwrap_or_default();
+        Some(token)
+    }
+}
+
 fn without_nul(value: &[u8]) -> Vec<u8> {
     value.iter().copied().filter(|&octet| octet != 0).collect()
 }
@@ -694,10 +700,9 @@ fn is_body(line: &[u8]) -> bool {
 }
 
 /// The next header line: (start, end). LF CR counts as one end; after it CR LF CR LF is an odd one.
-fn header_line(rest: &[u8]) -> Option<(usize, usize)> {
+fn header_line(rest: &[u8], mut after_lf_cr: bool) -> Option<(usize, usize)> {
     let mut from = 0;
     let mut at = 0;
-    let mut after_lf_cr = false;
     while let Some(&octet) = rest.get(at) {
         at += 1;
         match octet {
