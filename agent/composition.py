@@ -29,7 +29,7 @@ from tapwarden.agent.store.embedded import EmbeddedEventStore
 from tapwarden.agent.triage.policy import Policy, StandingDecision
 from tapwarden.mitigation.guard import Guard, Limits, Protected, protect
 from tapwarden.mitigation.ledger import Ledger
-from tapwarden.mitigation.protected import hosts, of_this_host
+from tapwarden.mitigation.protected import Hosts, of_this_host
 from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.model.errors import ConfigError, StoreError
 from tapwarden.model.incident import AlertGroup
@@ -80,7 +80,7 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
     closeables: list[object] = [events, cases]
     try:
         mitigators = [
-            MITIGATORS["nftables"](table=config.mitigation.nftables.table),
+            MITIGATORS["nftables"](table=config.mitigation.nftables.table, hooks=config.mitigation.nftables.hooks),
         ]
         guard = guard_of(config)
         ledger = Ledger(cases, mitigators, guard)
@@ -158,10 +158,10 @@ def guard_of(config: Config) -> Callable[[], Guard]:
     limits = Limits(mitigation.max_prefix_v4, mitigation.max_prefix_v6, mitigation.actions_per_hour)
     listed = protect(mitigation.never_block, "never_block")
     coordinator = urlsplit(config.reporting.coordinator.url).hostname
-    named = {"coordinator": coordinator} if coordinator else {}
+    named = Hosts({"coordinator": coordinator} if coordinator else {})
 
     def guard() -> Guard:
-        found: list[Protected] = [*listed, *of_this_host(), *hosts(named)]
+        found: list[Protected] = [*listed, *of_this_host(), *named.entries()]
         return Guard(found, limits)
 
     return guard

@@ -76,9 +76,9 @@ class Ledger:
         by reconcile) or, as a dry run, ``approved`` and nothing more. What is in the store in a later state is
         returned as it is there: repeating a decision never brings back what was rolled back. Raises StoreError.
         """
+        guard = self._guard()  # before the lock: reading the system must not hold up others
         with self._lock:
             settled: dict[str, Action] = {}
-            guard = self._guard()
             with self._cases.transaction():
                 approved = self._admit(guard, actions, now, by, settled)
             for name, batch in _by_mitigator(action for action in approved if not action.dry_run).items():
@@ -93,13 +93,14 @@ class Ledger:
         Ends what has expired or has become protected, applies again what got lost, withdraws what nobody wants.
         Run it at start, every few seconds, and whenever the protected entries change. Raises StoreError.
         """
+        guard = self._guard()
         with self._lock:
             result = Reconciliation()
             # Read back first: an action decided meanwhile by another process then looks missing, and is applied twice,
             # instead of looking like a stranger and being withdrawn.
             found = {name: self._read_back(name, result) for name in self._mitigators}
             live = self._cases.actions(states=WANTED, limit=MOST)
-            wanted = self._end_what_is_over(live, now, result)
+            wanted = self._end_what_is_over(guard, live, now, result)
             for name in self._mitigators:
                 self._settle(name, wanted.get(name, []), found[name], now, result, complete=len(live) < MOST)
             return result
@@ -197,10 +198,10 @@ class Ledger:
             return None
 
     def _end_what_is_over(
-        self, live: Sequence[Action], now: datetime, result: Reconciliation
+        self, guard: Guard, live: Sequence[Action], now: datetime, result: Reconciliation
     ) -> dict[str, list[Action]]:
         """Record as ended what has expired or may not be hit any more; the rest, by mitigator."""
-        guard, steps, kept = self._guard(), [], []
+        steps, kept = [], []
         for action in live:
             if action.expires_at <= now:
                 result.expired += 1

@@ -6,7 +6,9 @@ net/ipv4/fib_trie.c, net/ipv4/route (fib_trie.c, fib_route_seq_show), net/ipv6/a
 
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 
@@ -81,25 +83,61 @@ def resolvers(resolv_confs: Iterable[Path]) -> list[Protected]:
     return [Protected(value, origin) for value, origin in entries.items()]
 
 
-def hosts(named: Mapping[str, str]) -> list[Protected]:
-    """Hosts the agent depends on, by role ({"coordinator": "soc.example"}): the name and the addresses it has now.
+class Hosts:
+    """Hosts the agent depends on, by role ({"coordinator": "soc.example"}): their names and the addresses these have.
 
-    A name that does not resolve now protects the name alone.
+    Names are looked up in a thread of its own, again every ``every_s`` seconds: whoever asks for the entries, about to
+    block something, never waits for a resolver (save at the first time, for at most ``patience_s``). Addresses once
+    known stay protected when a later look-up fails.
     """
-    entries: list[Protected] = []
-    for role, host in named.items():
-        try:
-            entries.append(Protected(parse_network(host.strip("[]")), role))
-            continue
-        except ValueError:
-            entries.append(Protected(host.lower().rstrip("."), role))
-        try:
-            answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except OSError:
-            continue
-        addresses = sorted({str(answer[4][0]).partition("%")[0] for answer in answers})
-        entries += [Protected(parse_network(value), f"{role} ({host})") for value in addresses]
-    return entries
+
+    def __init__(
+        self,
+        named: Mapping[str, str],
+        *,
+        every_s: float = 60.0,
+        patience_s: float = 5.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._every_s, self._patience_s, self._monotonic = every_s, patience_s, monotonic
+        self._names: dict[str, str] = {}
+        self._fixed: list[Protected] = []
+        for role, host in named.items():
+            try:
+                self._fixed.append(Protected(parse_network(host.strip("[]")), role))
+            except ValueError:
+                name = host.lower().rstrip(".")
+                self._fixed.append(Protected(name, role))
+                self._names[role] = name
+        self._found: dict[str, list[Protected]] = {}
+        self._lock = threading.Lock()
+        self._looked_at: float | None = None
+
+    def entries(self) -> list[Protected]:
+        """The names, and the addresses known for them."""
+        with self._lock:
+            first = self._looked_at is None
+            due = first or self._monotonic() - (self._looked_at or 0.0) >= self._every_s
+            if due:
+                self._looked_at = self._monotonic()
+        if due and self._names:
+            looking = threading.Thread(target=self._look_up, name="protected-hosts", daemon=True)
+            looking.start()
+            if first:
+                looking.join(self._patience_s)
+        with self._lock:
+            return [*self._fixed, *(entry for found in self._found.values() for entry in found)]
+
+    def _look_up(self) -> None:
+        for role, name in self._names.items():
+            try:
+                answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            except OSError:
+                continue
+            addresses = sorted({str(answer[4][0]).partition("%")[0] for answer in answers})
+            found = [Protected(parse_network(value), f"{role} ({name})") for value in addresses]
+            with self._lock:
+                self._found[role] = found
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,10 +1,16 @@
 """What the host must never cut itself off from, read from the system."""
 
 import json
+import socket
 import subprocess
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
-from tapwarden.mitigation.protected import gateways, hosts, of_this_host, resolvers
+import pytest
+
+from tapwarden.mitigation.protected import Hosts, gateways, of_this_host, resolvers
 
 
 def test_own_addresses_gateways_and_broadcasts_of_a_namespace_are_found(netns: str, tmp_path: Path) -> None:
@@ -50,10 +56,32 @@ def test_a_system_without_these_files_protects_nothing_and_does_not_fail(tmp_pat
 
 
 def test_a_host_we_depend_on_is_protected_by_name_and_address() -> None:
-    found = [
-        str(entry) for entry in hosts({"coordinator": "localhost", "store": "[2001:db8::9]", "proxy": "no.invalid"})
-    ]
+    named = {"coordinator": "LocalHost.", "store": "[2001:db8::9]", "proxy": "no.invalid"}
+    found = [str(entry) for entry in Hosts(named).entries()]
     assert "coordinator: localhost" in found
     assert "coordinator (localhost): 127.0.0.1" in found
     assert "store: 2001:db8::9" in found
     assert "proxy: no.invalid" in found
+
+
+def test_a_resolver_that_hangs_holds_nobody_up_and_takes_nothing_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging, resolve, clock = threading.Event(), socket.getaddrinfo, [0.0]
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        if clock[0] > 0:
+            hanging.wait(20)
+            raise socket.gaierror("no answer")
+        return resolve(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    known = Hosts({"coordinator": "localhost"}, every_s=60, monotonic=lambda: clock[0])
+    first = known.entries()
+    clock[0] = 61.0
+    started = time.monotonic()
+    assert known.entries() == first
+    assert time.monotonic() - started < 1.0
+    hanging.set()
+    for thread in threading.enumerate():
+        if thread.name == "protected-hosts":
+            thread.join(5)
+    assert "coordinator (localhost): 127.0.0.1" in map(str, known.entries())
