@@ -74,6 +74,7 @@ class CaseDesk:
     ) -> None:
         self._cases, self._events, self._means, self._rules = cases, events, means, rules
         self._clock, self._new_id, self._ours, self._detected_at = clock, new_id, ours, detected_at
+        self._by_matter: dict[tuple[str, str], str] | None = None
 
     # what people do (see the port)
 
@@ -200,15 +201,14 @@ class CaseDesk:
 
     # what a standing policy does; ``pipeline`` calls these in order
 
-    def incident_for(self, matter: Matter) -> Incident:
-        """The open incident of the matter with these groups in it, opened now if there is none."""
+    def incident_for(self, matter: Matter) -> tuple[Incident, bool]:
+        """The open incident of the matter with these groups in it, opened now if there is none; whether it changed."""
         policy, now = matter.policy, self._clock.now()
         with self._cases.transaction():
-            there = self._cases.incidents(open_only=True, limit=OPEN_INCIDENTS)
-            incident = open_incident_of(matter, there)
+            incident = self._known(matter)
             if incident is None:
                 title = f"{matter.groups[0].signature or policy.name}: {matter.subject}"[:200]
-                return self._open(
+                incident = self._open(
                     matter.groups,
                     title,
                     policy.threat_class,
@@ -216,11 +216,13 @@ class CaseDesk:
                     policy.opened_by,
                     subject=matter.subject,
                 )
+                self._matters()[policy.opened_by, matter.subject] = incident.id
+                return incident, True
             grown = joined(incident, matter.groups, now=now, by=policy.opened_by, ours=self._ours)
             if grown is not incident:
                 self._cases.put_incident(grown)
                 self._escalate(grown, matter.groups, policy.opened_by, now)
-            return grown
+            return grown, grown is not incident or not self._cases.reports(incident_id=incident.id, limit=1)
 
     def standing_decision(self, matter: Matter, incident: Incident) -> Decision | None:
         """What the policy decides now; None when it only opens, or what it decided still holds or was undone."""
@@ -269,6 +271,19 @@ class CaseDesk:
         return self.sign_off(report.id, by=policy.opened_by)
 
     # steps
+
+    def _known(self, matter: Matter) -> Incident | None:
+        """The open incident of a matter: one look-up, however many incidents are open."""
+        incident_id = self._matters().get((matter.policy.opened_by, matter.subject))
+        incident = self._cases.incident(incident_id) if incident_id else None
+        return open_incident_of(matter, [incident]) if incident else None
+
+    def _matters(self) -> dict[tuple[str, str], str]:
+        """Incidents by policy and subject, read once: only the path, in one process, opens incidents for policies."""
+        if self._by_matter is None:
+            there = self._cases.incidents(open_only=True, limit=OPEN_INCIDENTS)
+            self._by_matter = {(one.opened_by, one.indicators[0]): one.id for one in reversed(there) if one.indicators}
+        return self._by_matter
 
     def _open(
         self,

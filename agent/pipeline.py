@@ -119,15 +119,16 @@ class Pipeline:
         """Incident, plan, guard and mitigators (in the ledger), report: for each matter that is open."""
         while self._undecided:
             key, matter = next(iter(self._undecided.items()))
-            incident = self._desk.incident_for(matter)
+            incident, changed = self._desk.incident_for(matter)
             decision = self._desk.standing_decision(matter, incident)
             if decision is not None:
                 planned = self._desk.plan(decision)
                 for action in self._ledger.enact(planned, decision.decided_at, by=matter.policy.opened_by):
                     self._counts[f"actions.{action.state.value}"] += 1
                     log.info("action=%s state=%s target=%r", action.id, action.state.value, action.target.value)
-            self._desk.draft(incident)
-            self._release(matter, incident)
+            if changed or decision is not None:
+                self._desk.draft(incident)
+                self._release(matter, incident)
             del self._undecided[key]
 
     def _release(self, matter: Matter, incident: Incident) -> None:

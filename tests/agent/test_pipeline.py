@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -25,6 +26,8 @@ from tapwarden.model.errors import RefusedError
 from tapwarden.model.event import Event, EventQuery
 from tapwarden.model.incident import GroupState, ThreatClass, Verdict
 from tapwarden.model.report import ReportState
+
+FLOOD = 300
 
 POLICY = {
     "name": "beacon",
@@ -255,3 +258,20 @@ def test_simulating_a_block_says_what_is_hit_and_what_protects_itself(
     targets = [Target(TargetType.ADDRESS, value) for value in ("192.0.2.9", "127.0.0.1")]
     told = bench.parts.desk.simulate(targets, since=now - timedelta(hours=1))
     assert (told["flows"], told["hosts"], len(told["protected"])) == (3, 3, 1)
+
+
+def test_hundreds_of_matters_and_their_further_alerts_are_carried_in_seconds(
+    tmp_path: Path, bench_at: Callable[..., Bench]
+) -> None:
+    bench = bench_at(tmp_path)
+    flood = [alert(n, dest=f"198.18.{n // 250}.{n % 250 + 1}") for n in range(FLOOD)]
+    began = time.monotonic()
+    bench.path.carry(Delivery(flood))
+    opened_s = time.monotonic() - began
+    began = time.monotonic()
+    bench.path.carry(Delivery([alert(10_000 + n, dest=f"198.18.{n // 250}.{n % 250 + 1}") for n in range(FLOOD)]))
+    again_s = time.monotonic() - began
+    print(f"{FLOOD} matters opened in {opened_s:.1f} s, seen again in {again_s:.1f} s")
+    assert len(bench.parts.cases.incidents(limit=2000)) == FLOOD
+    assert opened_s < 30
+    assert again_s < 10
