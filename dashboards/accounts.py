@@ -95,5 +95,5 @@ def ensure_admin(cases: CaseStore, clock: Clock, rng: Rng, passwords: Passwords 
         now = clock.now()
         hashed = (passwords or Passwords()).hash(password)
         cases.put_user(User("admin", Role.ADMIN, hashed, created_at=now, must_change=True))
-        cases.audit(actor="system", verb="create_user", subject="user:admin", detail="first start", at=now)
+        cases.audit(actor="system", verb="user.create", subject="user:admin", detail="first start", at=now)
     return password

@@ -90,7 +90,7 @@ def show_incident(request: Request, console: ConsoleDep, person: VisitorDep, inc
         "decisions": console.cases.decisions(incident_id=incident.id),
         "actions": console.cases.actions(incident_id=incident.id),
         "live_states": LIVE_STATES,
-        "audit": console.cases.audit_records(subject=f"incident:{incident.id}", limit=50),
+        "audit": console.cases.audit_records(subject=incident.id, limit=50),
         "soon": now + timedelta(hours=1),
     }
     return page(request, console, person, "incident.html", data)

@@ -47,7 +47,9 @@ def log_in(
     user = console.cases.user(name)
     now = console.clock.now()
     if not console.passwords.verify(user, password) or user is None:
-        console.cases.audit(actor=name, verb="log_in_failed", subject=f"user:{name}", detail=f"from {address}", at=now)
+        console.cases.audit(
+            actor=name, verb="user.log_in_failed", subject=f"user:{name}", detail=f"from {address}", at=now
+        )
         return _login_page(request, console, next, problem="Name or password is wrong.", status=401)
     console.throttle.succeeded(name, address)
     if console.passwords.outdated(user):
@@ -55,7 +57,9 @@ def log_in(
     # A log-in over a log-in must not leave the older session behind.
     console.sessions.close(request.cookies.get(console.cookie, ""))
     token = console.sessions.open(user.name)
-    console.cases.audit(actor=user.name, verb="log_in", subject=f"user:{user.name}", detail=f"from {address}", at=now)
+    console.cases.audit(
+        actor=user.name, verb="user.log_in", subject=f"user:{user.name}", detail=f"from {address}", at=now
+    )
     location = "/password" if user.must_change else local_path(next)
     session = console.sessions.find(token)
     answer: Response
@@ -72,7 +76,7 @@ def log_in(
 @router.post("/logout", dependencies=[Depends(csrf_checked)])
 def log_out(request: Request, console: ConsoleDep, person: Annotated[Visitor, Depends(logged_in)]) -> Response:
     console.sessions.close(person.token)
-    console.cases.audit(actor=person.name, verb="log_out", subject=f"user:{person.name}", at=console.clock.now())
+    console.cases.audit(actor=person.name, verb="user.log_out", subject=f"user:{person.name}", at=console.clock.now())
     answer: Response = json_answer({"location": "/login"}) if wants_json(request) else RedirectResponse("/login", 303)
     answer.delete_cookie(console.cookie, path="/")
     answer.headers["Clear-Site-Data"] = '"cache", "storage"'
@@ -112,7 +116,7 @@ def change_password(
     with console.cases.transaction():
         changed = dataclasses.replace(person.user, password_hash=console.passwords.hash(new), must_change=False)
         console.cases.put_user(changed)
-        console.cases.audit(actor=person.name, verb="change_password", subject=f"user:{person.name}", at=now)
+        console.cases.audit(actor=person.name, verb="user.password", subject=f"user:{person.name}", at=now)
     ended = console.sessions.close_user(person.name, keep=person.session)
     also = f" {ended} other sessions of yours ended." if ended else ""
     return done(request, person, "/", f"Your password is changed.{also}")

@@ -38,7 +38,7 @@ def create_user(
         if console.cases.user(name) is not None:
             raise DeniedError(409, "Name taken", "There is a user with this name.")
         console.cases.put_user(user)
-        console.cases.audit(actor=person.name, verb="create_user", subject=f"user:{name}", detail=role, at=now)
+        console.cases.audit(actor=person.name, verb="user.create", subject=f"user:{name}", detail=role, at=now)
     return _users_page(request, console, person, fresh={"name": name, "password": password})
 
 
@@ -47,7 +47,7 @@ def change_role(
     request: Request, console: ConsoleDep, person: VisitorDep, name: str, role: Annotated[Role, Form()]
 ) -> Response:
     user = _other(console, person, name)
-    _put(console, person, dataclasses.replace(user, role=role), "change_role", role)
+    _put(console, person, dataclasses.replace(user, role=role), "user.role", role)
     return done(request, person, "/users", f"{name} is now {role}.")
 
 
@@ -56,7 +56,7 @@ def set_disabled(
     request: Request, console: ConsoleDep, person: VisitorDep, name: str, disabled: Annotated[bool, Form()]
 ) -> Response:
     user = _other(console, person, name)
-    verb = "disable_user" if disabled else "enable_user"
+    verb = "user.disable" if disabled else "user.enable"
     _put(console, person, dataclasses.replace(user, disabled=disabled), verb, "")
     return done(request, person, "/users", f"{name} is {'disabled' if disabled else 'enabled'}.")
 
@@ -66,7 +66,7 @@ def reset_password(request: Request, console: ConsoleDep, person: VisitorDep, na
     user = _other(console, person, name)
     password = one_time_password(console.rng)
     changed = dataclasses.replace(user, password_hash=console.passwords.hash(password), must_change=True)
-    _put(console, person, changed, "reset_password", "")
+    _put(console, person, changed, "user.reset", "")
     return _users_page(request, console, person, fresh={"name": name, "password": password})
 
 

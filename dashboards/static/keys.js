@@ -50,7 +50,8 @@ export function bindKeys(rows, triage) {
       return;
     }
     if (event.altKey || event.metaKey || (event.ctrlKey && event.key !== "\\") || document.querySelector("dialog[open]")) return;
-    if (event.key === "Enter" && target.closest?.("a, button, summary")) return;
+    // A closed dialog's button keeps the focus until the next frame: only a control one can see takes Enter.
+    if (event.key === "Enter" && target.closest?.("a, button, summary")?.checkVisibility()) return;
     if (event.key === "Escape") {
       for (const details of document.querySelectorAll("details.rowmenu[open], details.me[open]")) details.open = false;
       return;

@@ -1,12 +1,13 @@
-"""The real application over the real stores, served on loopback; the desk is a small one of our own."""
+"""The real application over the real stores and the agent's desk in dry run, served on loopback."""
 
 import base64
 import dataclasses
 import hashlib
+import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,26 +17,20 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
+from tapwarden.agent.desk import CaseDesk, Means, ReportingRules
+from tapwarden.agent.report.profile import shipped_profiles
+from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.store.cases import SqlCaseStore
 from tapwarden.agent.store.embedded import EmbeddedEventStore
 from tapwarden.dashboards.accounts import Passwords
 from tapwarden.dashboards.app import create_app
 from tapwarden.dashboards.server import make_server
 from tapwarden.dashboards.settings import DashboardSettings
-from tapwarden.model.decision import Action, ActionState, Authority, AuthorityKind, Decision, Measure, Target
-from tapwarden.model.errors import RefusedError
+from tapwarden.mitigation.guard import Guard, Limits, protect
+from tapwarden.mitigation.ledger import Ledger
+from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.model.event import Event
-from tapwarden.model.incident import (
-    AlertGroup,
-    GroupState,
-    Incident,
-    IncidentState,
-    ThreatClass,
-    TimelineEntry,
-    Verdict,
-)
-from tapwarden.model.ports import CaseStore, Clock
-from tapwarden.model.report import Report, ReportState, Stage
+from tapwarden.model.incident import AlertGroup
 from tapwarden.model.user import Role, User
 
 START = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
@@ -56,145 +51,24 @@ class SetClock:
         self.at += timedelta(**by)
 
 
-class SmallDesk:
-    """The Desk port over a case store: what the dashboard needs of it, with one protected address."""
+def real_desk(cases: SqlCaseStore, events: EmbeddedEventStore, clock: SetClock) -> CaseDesk:
+    """The agent's own desk in dry run, with one address and the documentation's gateway protected."""
+    mitigators = [MITIGATORS["nftables"](table="tapwarden_test")]
 
-    def __init__(self, cases: CaseStore, clock: Clock) -> None:
-        self._cases, self._clock, self._serial = cases, clock, 0
+    def guard() -> Guard:
+        return Guard(protect([PROTECTED], "never_block"), Limits())
 
-    def _id(self, kind: str) -> str:
-        self._serial += 1
-        return f"{kind}-{self._serial:04d}"
-
-    def triage(
-        self, group_ids: Sequence[str], *, state: GroupState | None = None, verdict: Verdict | None = None, by: str
-    ) -> int:
-        return self._cases.set_groups(group_ids, state=state, verdict=verdict, by=by, at=self._clock.now())
-
-    def open_incident(
-        self,
-        group_ids: Sequence[str],
-        *,
-        title: str,
-        threat_class: ThreatClass,
-        severity: int,
-        by: str,
-        summary: str = "",
-        drill: bool = False,
-    ) -> Incident:
-        now = self._clock.now()
-        groups = [group for group_id in group_ids if (group := self._cases.group(group_id))]
-        detected = min(group.first_seen for group in groups)
-        incident = Incident(
-            id=self._id("incident"),
-            title=title,
-            threat_class=threat_class,
-            severity=severity,
-            state=IncidentState.SUSPECTED,
-            detected_at=detected,
-            opened_at=now,
-            opened_by=by,
-            due_at=detected + timedelta(hours=24),
-            summary=summary,
-            group_ids=tuple(group_ids),
-            affected=tuple({group.src_ip for group in groups}),
-            indicators=tuple(dict.fromkeys(badge for group in groups for badge in (*group.badges, group.dest_ip))),
-            timeline=(
-                TimelineEntry(detected, "detected", "first alert of the group", "sensor"),
-                TimelineEntry(now, "aware", "opened from the inbox", by),
-            ),
-            drill=drill,
-        )
-        self._cases.put_incident(incident)
-        self._cases.set_groups(group_ids, incident_id=incident.id, by=by, at=now)
-        body = {"category": threat_class.value, "summary": summary, "affected": list(incident.affected), "tlp": "AMBER"}
-        report = Report(self._id("report"), incident.id, Stage.EARLY, ReportState.DRAFT, 1, now, incident.due_at, body)
-        self._cases.put_report(report)
-        return incident
-
-    def close_incident(self, incident_id: str, *, by: str, reason: str) -> Incident:
-        incident = self._cases.incident(incident_id)
-        assert incident is not None
-        now = self._clock.now()
-        entry = TimelineEntry(now, "closed", reason, by)
-        closed = dataclasses.replace(
-            incident, state=IncidentState.CLOSED, closed_at=now, timeline=(*incident.timeline, entry)
-        )
-        self._cases.put_incident(closed)
-        return closed
-
-    def decide(
-        self,
-        incident_id: str,
-        *,
-        measure: Measure,
-        targets: Sequence[Target],
-        scope: str,
-        reason: str,
-        legal_basis: str,
-        duration_s: int,
-        by: str,
-    ) -> Sequence[Action]:
-        now = self._clock.now()
-        until = now + timedelta(seconds=duration_s)
-        authority = Authority(AuthorityKind.PERSON, by, legal_basis, now)
-        decision = Decision(
-            self._id("decision"), incident_id, measure, tuple(targets), scope, reason, authority, now, until
-        )
-        self._cases.put_decision(decision)
-        actions = []
-        for target in targets:
-            refused = target.value == PROTECTED
-            action = Action(
-                id=self._id("action"),
-                decision_id=decision.id,
-                incident_id=incident_id,
-                measure=measure,
-                target=target,
-                mitigator="nftables",
-                state=ActionState.REFUSED if refused else ActionState.APPLIED,
-                created_at=now,
-                expires_at=until,
-                dry_run=True,
-                reason=reason,
-                detail="default gateway" if refused else "",
-                ended_at=now if refused else None,
-            )
-            self._cases.put_action(action)
-            actions.append(action)
-        return actions
-
-    def simulate(self, targets: Sequence[Target], *, since: datetime) -> Mapping[str, Any]:
-        protected = ["never-block: default gateway"] if any(target.value == PROTECTED for target in targets) else []
-        return {"flows": 1284, "hosts": 37, "protected": protected, "since": since.isoformat()}
-
-    def rollback(self, action_ids: Sequence[str], *, by: str, reason: str) -> Sequence[Action]:
-        ended = []
-        for action_id in action_ids:
-            action = self._cases.action(action_id)
-            assert action is not None
-            back = dataclasses.replace(
-                action, state=ActionState.ROLLED_BACK, ended_at=self._clock.now(), detail=f"{by}: {reason}"
-            )
-            self._cases.put_action(back)
-            ended.append(back)
-        return ended
-
-    def edit_report(self, report_id: str, body: Mapping[str, Any], *, by: str) -> Report:
-        report = self._cases.report(report_id)
-        assert report is not None
-        if report.state is not ReportState.DRAFT:
-            raise RefusedError("only a draft can be edited", entry="report.state")
-        changed = dataclasses.replace(report, body=body, version=report.version + 1)
-        self._cases.put_report(changed)
-        return changed
-
-    def sign_off(self, report_id: str, *, by: str) -> Report:
-        report = self._cases.report(report_id)
-        assert report is not None
-        signed = dataclasses.replace(report, state=ReportState.READY, signed_off_by=by)
-        self._cases.put_report(signed)
-        return signed
+    serial = itertools.count(1)
+    return CaseDesk(
+        cases=cases,
+        events=events,
+        means=Means(Ledger(cases, mitigators, guard), mitigators, guard, dry_run=True),
+        rules=ReportingRules(shipped_profiles()["generic-24h"], Reporter("Test Org", "Anna", "+00 1")),
+        clock=clock,
+        new_id=lambda: f"case-{next(serial):04d}",
+        ours=lambda address: address.startswith("10."),
+        detected_at=lambda groups, now: min(group.first_seen for group in groups),
+    )
 
 
 @dataclass
@@ -204,7 +78,7 @@ class Site:
     url: str
     cases: SqlCaseStore
     events: EmbeddedEventStore
-    desk: SmallDesk
+    desk: CaseDesk
     clock: SetClock
     passwords: Passwords
     health: dict[str, Any] = field(default_factory=dict)
@@ -340,7 +214,7 @@ def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> I
     clock = SetClock()
     cases = SqlCaseStore.at(tmp_path / "cases" / "cases.db")
     events = EmbeddedEventStore(tmp_path / "events", clock)
-    desk = SmallDesk(cases, clock)
+    desk = real_desk(cases, events, clock)
     health: dict[str, Any] = {"capture": {"state": "ok", "detail": "eth0, 41 230 packets/s, loss 0.00 %", "dropped": 0}}
     app = create_app(
         events=events,

@@ -196,7 +196,8 @@ def test_a_shift_from_the_first_log_in_to_a_decided_block(
     win.keys("Escape")
     page.wait_for_selector("dialog[open]", state="detached")
 
-    win.keys("*", "n", "Enter")
+    win.keys("*", "n")
+    win.keys("Enter")
     page.wait_for_url("**/events/**")
     page.screenshot(path=shots / "event.png", full_page=True)
     assert win.fits()
@@ -205,7 +206,7 @@ def test_a_shift_from_the_first_log_in_to_a_decided_block(
     page.screenshot(path=shots / "incident-new.png")
     page.fill("textarea[name=summary]", "Host 10.1.4.23 beacons to a listed gate since 08:00.")
     page.click("button.primary")
-    page.wait_for_url("**/incidents/incident-*")
+    page.wait_for_url("**/incidents/case-*")
     page.screenshot(path=shots / "incident.png", full_page=True)
     assert page.locator("progress").count() >= 1
 
@@ -216,12 +217,12 @@ def test_a_shift_from_the_first_log_in_to_a_decided_block(
     page.fill("input[name=legal_basis]", "Internal security policy section 4")
     page.click("form[method=get] button.primary")
     page.wait_for_selector("#confirm")
-    assert "1\u202f284" in page.inner_text("main")
+    assert "The guard has no objection" in page.inner_text("main")
     page.screenshot(path=shots / "decide.png")
     page.click("#confirm")
-    page.wait_for_url("**/incidents/incident-*")
+    page.wait_for_url("**/incidents/case-*")
     (action,) = site.cases.actions()
-    assert action.state is ActionState.APPLIED
+    assert (action.state, action.dry_run) == (ActionState.APPROVED, True)
     assert action.target.value == "198.18.0.23"
     page.goto("/actions")
     page.screenshot(path=shots / "actions.png")
@@ -306,7 +307,16 @@ def test_hostile_text_in_every_field_never_runs_and_never_becomes_markup(
     }
     visit.post(incident + "/decide", fields)
     report = f"/reports/{site.cases.reports()[0].id}"
-    paths = ["/", "/health", "/inbox", f"/incidents/new?group={group.id}", "/incidents", incident, report, "/actions"]
+    paths = [
+        "/",
+        "/health",
+        "/inbox?q=is:escalated",
+        f"/incidents/new?group={group.id}",
+        "/incidents",
+        incident,
+        report,
+        "/actions",
+    ]
     paths += [f"/events/{event_id}?group={group.id}" for event_id in ids]
     quoted = quote(HOSTILE)
     paths += ["/search?range=all", f"/search?range=all&text={quoted}&address={quoted}", f"/inbox?q={quoted}"]
@@ -322,7 +332,7 @@ def test_hostile_text_in_every_field_never_runs_and_never_becomes_markup(
         assert "\u202e" not in FORM_FIELDS.sub("", text), path
         assert "\x07" not in visit.get(path, headers={"Accept": "application/json"}).text, path
         assert "<" not in visit.get(path, headers={"Accept": "application/json"}).text, path
-        if path.startswith(("/events", "/incidents/incident", "/reports", "/inbox")):
+        if path.startswith(("/events", "/incidents/case", "/reports", "/inbox?q=is:escalated")):
             assert "&lt;img src=x" in text, f"{path} does not show the text at all"
         win.page.goto(path)
         assert "owned" not in win.page.title(), path

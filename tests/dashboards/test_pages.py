@@ -192,8 +192,8 @@ def incident_id(site: Any, record: Record) -> str:
 def test_the_preview_says_what_the_guard_says_before_anything_is_decided(site: Any, incident_id: str) -> None:
     visit = site.log_in(Role.ANALYST)
     page = visit.json(f"/incidents/{incident_id}/decide?targets=192.0.2.1,198.18.7.9")
-    assert page["preview"]["protected"] == ["never-block: default gateway"]
-    assert page["preview"]["flows"] == 1284
+    assert page["preview"]["protected"] == ["never_block: 192.0.2.1"]
+    assert page["preview"]["flows"] == 0
     assert site.cases.actions() == []
 
 
