@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import scapy.arch
+import scapy.layers.l2  # noqa: F401 - the link types that sockets ask for
 from scapy.config import conf
 from scapy.error import Scapy_Exception
 
