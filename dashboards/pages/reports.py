@@ -16,6 +16,10 @@ from tapwarden.model.report import Report, ReportState
 router = APIRouter(prefix="/reports", dependencies=[Depends(needs(Right.READ))])
 
 FIELD = "body."
+
+FIXED = frozenset({"schema", "report_id", "incident_id", "stage", "profile", "drill", "created_at", "due_at"})
+"""What identifies a report and its clock: shown, never edited."""
+
 FORMS = {str: "text", bool: "bool", int: "number", float: "number", type(None): "text"}
 
 
@@ -28,7 +32,13 @@ def show_report(request: Request, console: ConsoleDep, person: VisitorDep, repor
     report = find_report(console, report_id)
     incident = console.cases.incident(report.incident_id)
     fields = [
-        {"name": name, "value": value, "form": form_of(value), "empty": value in (None, "", [], {})}
+        {
+            "name": name,
+            "value": value,
+            "form": form_of(value),
+            "empty": value in (None, "", [], {}),
+            "fixed": name in FIXED,
+        }
         for name, value in report.body.items()
     ]
     data = {"report": report, "incident": incident, "fields": fields, "draft": report.state is ReportState.DRAFT}
@@ -79,7 +89,7 @@ def read_body(body: Mapping[str, Any], form: Mapping[str, Any]) -> Mapping[str, 
     changed = dict(body)
     for name, value in body.items():
         given = form.get(FIELD + name)
-        if not isinstance(given, str):
+        if not isinstance(given, str) or name in FIXED:
             continue
         kind = form_of(value)
         text = given.replace("\r\n", "\n")

@@ -146,9 +146,10 @@ def test_an_incident_runs_from_selection_to_signed_report(site: Any, record: Rec
     page = visit.json(f"/incidents/{incident_id}")
     assert page["clocks"][0]["level"] == "calm"
     report = page["reports"][0]
-    edited = {"version": "1", "body.summary": "A host <b>beacons</b>", "body.affected": '["10.1.4.23"]'}
+    edited = {"version": "1", "body.summary": "A host <b>beacons</b>", "body.report_id": "forged"}
     visit.post(f"/reports/{report['id']}/edit", edited)
     assert site.cases.report(report["id"]).body["summary"] == "A host <b>beacons</b>"
+    assert site.cases.report(report["id"]).body["report_id"] == report["id"]
     assert visit.post(f"/reports/{report['id']}/edit", edited).status_code == 409, "an old version must not win"
     visit.post(f"/reports/{report['id']}/sign-off", {"version": "2"})
     assert site.cases.report(report["id"]).state is ReportState.READY
