@@ -9,6 +9,7 @@ pub mod dns;
 pub mod ftp;
 pub mod http1;
 pub mod layer;
+pub mod smtp;
 pub mod ssh;
 pub mod table;
 pub mod tls;
@@ -320,6 +321,7 @@ pub trait Transactions {
 pub static PROTOCOLS: &[&Protocol] = &[
     &http1::PROTOCOL,
     &tls::PROTOCOL,
+    &smtp::PROTOCOL,
     &ssh::PROTOCOL,
     &ftp::PROTOCOL,
     &ftp::data::PROTOCOL,

@@ -18,6 +18,7 @@ mod uri;
 
 use std::sync::Arc;
 
+pub use header::parameter;
 use inflate::Layer;
 use options::HttpOptions;
 use transaction::{progress, HttpTx};

@@ -418,10 +418,8 @@ impl HttpParser {
             self.inbound.state = super::request::State::Finalize;
         }
         let mut next = State::BodyToEnd;
-        if method == b"HEAD" {
-            self.outbound.no_body = true;
-            next = State::Finalize;
-        } else if matches!(number, 100..=199 | 204 | 304) && coding.is_none() && length.is_none() {
+        let silent = matches!(number, 100..=199 | 204 | 304) && coding.is_none() && length.is_none();
+        if method == b"HEAD" || silent {
             self.outbound.no_body = true;
             next = State::Finalize;
         }

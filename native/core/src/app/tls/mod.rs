@@ -12,8 +12,8 @@ use certificate::Certificates;
 use hello::Ja4;
 
 use super::{
-    Buffer, BufferSpec, Carrier, Input, Parsed, Parser, Pattern, Probe, Protocol, Requests, Transaction,
-    Transactions, TxMeta, TxQueue, ValueSpec, BOTH, TO_CLIENT, TO_SERVER,
+    Buffer, BufferSpec, Carrier, Input, Parsed, Parser, Pattern, Probe, Probing, Protocol, Requests,
+    Transaction, Transactions, TxMeta, TxQueue, ValueSpec, BOTH, TO_CLIENT, TO_SERVER,
 };
 use crate::config::AppProtocol;
 use crate::event::json::Json;
@@ -133,6 +133,15 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "tls",
     aliases: &["ssl"],
     patterns: PATTERNS,
+    probing: &[Probing {
+        carrier: Carrier::Tcp,
+        ports: &[443],
+        client_ports: &[],
+        min: 0,
+        max: 3,
+        to_server: Some(probe_ssl2),
+        to_client: None,
+    }],
     first: Some(TS),
     start: Some(start),
     buffers: BUFFERS,
