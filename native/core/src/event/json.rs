@@ -27,10 +27,12 @@ impl<'a> Json<'a> {
         self.comma = true;
     }
 
+    /// Keys are ours: they need no escaping.
     fn key(&mut self, key: &str) {
         self.separate();
-        text(self.out, key.as_bytes());
-        self.out.push(b':');
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
     }
 
     /// `{`, as the top value or an array element.
@@ -113,13 +115,40 @@ impl<'a> Json<'a> {
 }
 
 fn integer(out: &mut Vec<u8>, value: i128) {
-    let _ = write!(out, "{value}");
+    let Ok(mut left) = u64::try_from(value) else {
+        let _ = write!(out, "{value}");
+        return;
+    };
+    // At most 20 digits, from the last one on.
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
+/// Printable ASCII that needs no escaping: nearly all text there is.
+fn is_plain(value: &[u8]) -> bool {
+    value
+        .iter()
+        .all(|octet| matches!(octet, 0x20..=0x7e) && !matches!(octet, b'"' | b'\\'))
+}
+
 fn text(out: &mut Vec<u8>, value: &[u8]) {
     out.push(b'"');
+    if is_plain(value) {
+        out.extend_from_slice(value);
+        out.push(b'"');
+        return;
+    }
     for chunk in value.utf8_chunks() {
         let valid = chunk.valid().as_bytes();
         let mut start = 0;
@@ -167,6 +196,8 @@ mod tests {
         json.open();
         json.str("k", &octets);
         json.num("n", -5i64);
+        json.num("zero", 0u8);
+        json.num("most", u64::MAX);
         json.open_array("a");
         json.str_element("x");
         json.num_element(7u32);
@@ -174,6 +205,7 @@ mod tests {
         json.close_object();
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["n"], -5);
+        assert_eq!((&value["zero"], &value["most"]), (&0.into(), &u64::MAX.into()));
         assert_eq!(value["a"][1], 7);
         assert!(value["k"].as_str().unwrap().ends_with("\\xfe\\xff"));
     }
