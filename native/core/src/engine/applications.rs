@@ -1,7 +1,7 @@
 //! The application layer as the stream sees it.
 
 use crate::app::table::AppTable;
-use crate::app::{AppLayer, FlowFacts, Input};
+use crate::app::{AppLayer, FlowFacts, Input, Protocol};
 use crate::packet::Direction;
 use crate::stream::{Fed, Session, Upper};
 
@@ -27,6 +27,7 @@ impl Upper for Applications<'_> {
             // What limits a direction is the window the other side announced.
             windows: [server.window, client.window],
         };
+        let unknown = self.app.protocol().is_none();
         let fed = self.app.feed_stream(self.table, &facts, direction, inputs);
         if fed.reversed {
             self.ports.swap(0, 1);
@@ -37,6 +38,20 @@ impl Upper for Applications<'_> {
             over: fed.over,
             trigger_raw: std::mem::take(&mut self.app.trigger_raw),
             end_raw: self.app.opaque_payload,
+            keep_for_raw: if unknown {
+                self.app.protocol().map_or(0, kept_for_raw)
+            } else {
+                0
+            },
         }
+    }
+}
+
+/// Octets kept of the stream for rules that look at it beside the protocol's buffers: Suricata's
+/// `request-body-minimal-inspect-size` and `response-body-minimal-inspect-size`.
+fn kept_for_raw(protocol: &Protocol) -> u64 {
+    match protocol.name {
+        "http" => 32 * 1024,
+        _ => 0,
     }
 }

@@ -164,6 +164,8 @@ pub struct HalfStream {
     app_progress: u64,
     /// Offset up to which raw inspection was done.
     raw_progress: u64,
+    /// What raw inspection may go back to from where the application layer is, octets.
+    raw_back: u64,
     /// Raw inspection shall happen now, chunk full or not (set by app-layer parsers).
     raw_trigger: bool,
     /// No raw inspection of what comes from now on.
@@ -218,6 +220,11 @@ impl HalfStream {
     /// Inspect what was received and acknowledged so far at the next chance, even if the chunk is not full.
     pub fn trigger_raw(&mut self) {
         self.raw_trigger = true;
+    }
+
+    /// Keep that many octets for rules that look at the stream beside application-layer buffers.
+    pub fn keep_for_raw(&mut self, octets: u64) {
+        self.raw_back = octets;
     }
 
     /// No raw inspection after what is there now (encrypted).

@@ -72,6 +72,17 @@ impl Session {
         }
     }
 
+    /// The windows of a look for a rule that also looks at application-layer buffers: when a parser asked for the look,
+    /// it goes back to what was looked at before, as far as it was kept (`HalfStream::keep_for_raw`).
+    pub fn raw_windows_back(&self, direction: Direction) -> Windows<'_> {
+        let half = self.half(direction);
+        let mut windows = self.raw_windows(direction);
+        if half.raw_trigger && half.raw_back > 0 {
+            windows.at = windows.at.min(half.app_progress.saturating_sub(half.raw_back));
+        }
+        windows
+    }
+
     /// The first window of a look.
     pub fn raw_window(&self, direction: Direction) -> Option<(&[u8], u64)> {
         self.raw_windows(direction)

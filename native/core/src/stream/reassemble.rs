@@ -29,6 +29,8 @@ pub struct Fed {
     pub trigger_raw: [bool; 2],
     /// Raw inspection ends with what is there: it is encrypted from here on.
     pub end_raw: bool,
+    /// Octets to keep for raw inspection beside the application layer; 0 changes nothing.
+    pub keep_for_raw: u64,
 }
 
 /// Whose octets are shown to the layer above on a packet.
@@ -283,6 +285,9 @@ impl Session {
         for (half, wanted) in self.halves.iter_mut().zip(fed.trigger_raw) {
             half.raw_trigger |= wanted;
             half.raw_ends |= fed.end_raw;
+            if fed.keep_for_raw > 0 {
+                half.keep_for_raw(fed.keep_for_raw);
+            }
         }
         (gap + fed.used[at] as u64, fed.reversed)
     }
@@ -290,6 +295,7 @@ impl Session {
     /// Let go of what was seen by all layers. `window`: keep that much for comparison with what is sent again.
     pub fn prune(&mut self, direction: Direction, limits: &Limits, counters: &mut Counters) {
         let app_over = self.app_over;
+        let open = self.state < State::Closed;
         let half = self.half_mut(direction);
         if half.over {
             return;
@@ -301,7 +307,8 @@ impl Session {
         } else {
             let mut edge = half.acked();
             if !half.raw_over {
-                edge = edge.min(half.raw_progress);
+                let back = if open && !app_over { half.raw_back } else { 0 };
+                edge = edge.min(half.raw_progress.saturating_sub(back));
             }
             if !app_over {
                 edge = edge.min(half.app_progress);
