@@ -110,15 +110,14 @@ class Ledger:
         with self._lock:
             current = [self._existing(action_id) for action_id in dict.fromkeys(action_ids)]
             steps = [
-                Change(action, ended(action, ActionState.ROLLED_BACK, f"{by}: {reason}", now), "roll back", by)
+                Change(action, ended(action, ActionState.ROLLED_BACK, f"{by}: {reason}", now), "rollback", by)
                 for action in current
                 if action.state in (*WANTED, ActionState.PROPOSED, ActionState.SIMULATED)
             ]
             undone = {action.id: action for action in self._record(steps, now)}
             problems = self._withdraw_unwanted([step.before for step in steps], now)
-            for problem in problems:
-                log.warning("event=withdraw_failed problem=%r", problem)
-                self._cases.audit(actor=LEDGER, verb="fail", subject="withdraw", detail=problem, at=now)
+            for name, problem in problems.items():
+                self._cases.audit(actor=LEDGER, verb="mitigator.fail", subject=name, detail=problem, at=now)
             return [undone.get(action_id) or self._existing(action_id) for action_id in action_ids]
 
     def installed(self) -> Mapping[str, Sequence[Installed]]:
@@ -210,7 +209,7 @@ class Ledger:
                 result.protected += 1
                 detail = f"protected since: {refusal.message} [{refusal.entry}]"
                 after = ended(action, ActionState.ROLLED_BACK, detail, now)
-                steps.append(Change(action, after, "roll back", GUARD))
+                steps.append(Change(action, after, "rollback", GUARD))
             elif not action.dry_run:
                 kept.append(action)
         self._record(steps, now)
@@ -281,14 +280,14 @@ class Ledger:
             return
         result.withdrawn += len(keys)
         log.info("event=withdrawn mitigator=%s entries=%d", name, len(keys))
-        self._cases.audit(actor=LEDGER, verb="withdraw", subject=name, detail=_names(keys), at=now)
+        self._cases.audit(actor=LEDGER, verb="mitigator.withdraw", subject=name, detail=_names(keys), at=now)
 
     def _note_drift(self, name: str, lost: Sequence[Action], now: datetime, result: Reconciliation) -> None:
         if lost:
             result.drifted += len(lost)
             log.warning("event=drift mitigator=%s actions=%d", name, len(lost))
             detail = "gone without our doing: " + _names([(action.measure, action.target) for action in lost])
-            self._cases.audit(actor=LEDGER, verb="drift", subject=name, detail=detail, at=now)
+            self._cases.audit(actor=LEDGER, verb="mitigator.drift", subject=name, detail=detail, at=now)
 
     # both
 
@@ -309,13 +308,15 @@ class Ledger:
                 self._audit(step.after, step.verb, step.actor, now)
                 recorded.append(step.after)
         if overtaken:
-            for problem in self._withdraw_unwanted(overtaken, now):
-                log.warning("event=withdraw_failed problem=%r", problem)
+            self._withdraw_unwanted(overtaken, now)
         return recorded
 
-    def _withdraw_unwanted(self, actions: Sequence[Action], now: datetime) -> list[str]:
-        """Withdraw actions; where another live one wants the same, leave that one's expiry. What could not be done."""
-        problems: list[str] = []
+    def _withdraw_unwanted(self, actions: Sequence[Action], now: datetime) -> dict[str, str]:
+        """Withdraw actions; where another live one wants the same, leave that one's expiry.
+
+        What could not be done, by mitigator; the next pass tries again.
+        """
+        problems: dict[str, str] = {}
         concerned = [action for action in actions if action.mitigator in self._mitigators and not action.dry_run]
         if not concerned:
             return problems
@@ -341,7 +342,8 @@ class Ledger:
                 if kept:
                     self._mitigators[name].apply(kept, now)
             except MitigationError as problem:
-                problems.append(f"{name}: {problem}; tried again at the next pass")
+                log.warning("event=withdraw_failed mitigator=%s problem=%r", name, str(problem))
+                problems[name] = f"not withdrawn: {problem}"
         return problems
 
     def _existing(self, action_id: str) -> Action:
@@ -354,7 +356,7 @@ class Ledger:
         target = f"{action.target.type.value} {action.target.value}"
         what = f"{action.measure.value} {target} at {action.mitigator or 'nothing'}"
         detail = f"{what}: {action.detail}" if action.detail else what
-        self._cases.audit(actor=actor, verb=verb, subject=action.id, detail=detail, at=now)
+        self._cases.audit(actor=actor, verb=f"action.{verb}", subject=action.id, detail=detail, at=now)
 
 
 def _by_mitigator(actions: Iterable[Action]) -> dict[str, list[Action]]:

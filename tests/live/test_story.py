@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tapwarden import _core
 from tapwarden.mitigation.namespace import inside
 from tapwarden.mitigation.nftables import Nftables
 
@@ -211,12 +212,14 @@ def suricata(network: Any, tmp_path: Path) -> Iterator[dict[str, Any]]:
         started.stop()
 
 
-@pytest.fixture(params=[pytest.param("eve", marks=pytest.mark.suricata, id="eve of a Suricata")])
+@pytest.fixture(params=["afpacket", "scapy", pytest.param("eve", marks=pytest.mark.suricata, id="eve of a Suricata")])
 def sensor(request: pytest.FixtureRequest) -> dict[str, Any]:
     """How the traffic is seen: the sensor's settings."""
     if request.param == "eve":
         settings: dict[str, Any] = request.getfixturevalue("suricata")
         return settings
+    if not hasattr(_core, "RuleSet"):
+        pytest.skip("this native core was built without the rule engine")
     return {"capture": request.param}
 
 

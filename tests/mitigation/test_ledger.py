@@ -87,7 +87,7 @@ def test_an_action_is_applied_recorded_and_verified_only_after_it_was_read_back(
     result = desk.ledger.reconcile(NOW + timedelta(seconds=5))
     assert desk.states() == {"198.18.0.9": S.VERIFIED}
     assert (result.verified, result.applied, result.problems) == (1, 0, [])
-    assert desk.verbs(action.id) == ["approve", "apply", "verify"]
+    assert desk.verbs(action.id) == ["action.approve", "action.apply", "action.verify"]
 
 
 def test_a_refused_action_is_recorded_with_the_entry_and_never_applied(desk: Desk) -> None:
@@ -99,7 +99,7 @@ def test_a_refused_action_is_recorded_with_the_entry_and_never_applied(desk: Des
     )
     assert applied.state is S.APPLIED
     assert desk.effect == {"198.18.1.9"}
-    assert desk.verbs(refused.id) == ["refuse"]
+    assert desk.verbs(refused.id) == ["action.refuse"]
 
 
 def test_what_nobody_can_do_is_recorded_as_refused_beside_the_rest(desk: Desk) -> None:
@@ -148,6 +148,19 @@ def test_rollback_ends_the_effect_and_says_who_and_why(desk: Desk) -> None:
     assert desk.effect == {"198.18.0.2"}, "an id that does not exist must not half undo"
 
 
+def test_a_rollback_the_mitigator_cannot_carry_out_is_audited_and_done_by_the_next_pass(desk: Desk) -> None:
+    [action] = desk.enact("198.18.0.9")
+    desk.memory.fault = "away"
+    [undone] = desk.ledger.rollback([action.id], NOW, by="alice", reason="false positive")
+    assert undone.state is S.ROLLED_BACK
+    assert [(r.verb, r.detail) for r in desk.cases.audit_records(subject="memory")] == [
+        ("mitigator.fail", "not withdrawn: away")
+    ]
+    desk.memory.fault = ""
+    desk.ledger.reconcile(NOW + timedelta(seconds=5))
+    assert desk.effect == set()
+
+
 def test_two_decisions_on_one_target_keep_it_blocked_until_both_have_ended(desk: Desk) -> None:
     long, short = NOW + timedelta(hours=8), NOW + timedelta(hours=1)
     [first] = desk.enact("198.18.0.9", id="d-1", expires_at=long)
@@ -168,7 +181,7 @@ def test_what_expires_is_withdrawn_and_recorded(desk: Desk) -> None:
     assert (result.expired, result.withdrawn) == (1, 1)
     assert desk.states() == {"198.18.0.9": S.EXPIRED}
     assert desk.effect == set()
-    assert desk.verbs(action.id)[-1] == "expire"
+    assert desk.verbs(action.id)[-1] == "action.expire"
 
 
 def test_what_got_lost_is_applied_again_and_the_drift_is_in_the_audit_trail(desk: Desk) -> None:
@@ -179,7 +192,7 @@ def test_what_got_lost_is_applied_again_and_the_drift_is_in_the_audit_trail(desk
     assert (result.drifted, result.applied, result.verified) == (2, 2, 2)
     assert desk.effect == {"198.18.0.1", "198.18.0.2"}
     [record] = desk.cases.audit_records(subject="memory")
-    assert record.verb == "drift"
+    assert record.verb == "mitigator.drift"
     assert "block 198.18.0.1" in record.detail
     assert desk.ledger.reconcile(NOW + timedelta(seconds=15)).drifted == 0
 
@@ -191,7 +204,7 @@ def test_what_nobody_knows_is_withdrawn_and_audited(desk: Desk, act: Callable[..
     assert result.withdrawn == 1
     assert desk.effect == {"198.18.0.1"}
     assert [(r.verb, r.detail) for r in desk.cases.audit_records(subject="memory")] == [
-        ("withdraw", "1: block 198.18.7.7")
+        ("mitigator.withdraw", "1: block 198.18.7.7")
     ]
 
 

@@ -116,6 +116,6 @@ def test_a_flushed_rule_set_is_repaired_by_one_pass_and_audited(netns: str, data
 
     assert (result.drifted, result.applied, result.verified) == (2, 2, 2)
     assert {entry.target.value for entry in mitigator.list()} == {"198.18.9.2", "2001:db8:9::2"}
-    assert [record.verb for record in cases.audit_records(subject="nftables")] == ["drift"]
+    assert [record.verb for record in cases.audit_records(subject="nftables")] == ["mitigator.drift"]
     assert ledger.reconcile(datetime.now(UTC)).applied == 0
     cases.close()
