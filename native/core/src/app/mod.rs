@@ -5,6 +5,7 @@
 //! A parser is handed contiguous octets of one direction and says how many it used; what it did not use comes again with
 //! more behind it. It makes transactions; rules ask these for buffers and values by the names the protocol declares.
 
+pub mod detected;
 pub mod dns;
 pub mod ftp;
 pub mod http1;
@@ -326,6 +327,26 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &ftp::PROTOCOL,
     &ftp::data::PROTOCOL,
     &dns::PROTOCOL,
+    &detected::HTTP2,
+    &detected::SMB,
+    &detected::DCERPC,
+    &detected::RFB,
+    &detected::IMAP,
+    &detected::MQTT,
+    &detected::RDP,
+    &detected::TELNET,
+    &detected::MODBUS,
+    &detected::DNP3,
+    &detected::ENIP,
+    &detected::KRB5,
+    &detected::NTP,
+    &detected::SNMP,
+    &detected::SIP,
+    &detected::TFTP,
+    &detected::IKE,
+    &detected::DHCP,
+    &detected::QUIC,
+    &detected::BITTORRENT_DHT,
 ];
 
 /// The protocol that rules or records call `name`.

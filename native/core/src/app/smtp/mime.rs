@@ -71,11 +71,6 @@ impl Mime {
         }
     }
 
-    /// Whether its own header is still being read.
-    pub fn in_header(&self) -> bool {
-        !self.in_body
-    }
-
     /// Value of a field of the mail's own header.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields
@@ -190,12 +185,20 @@ impl Mime {
     /// The header is over: what is the body?
     fn begin_body(&mut self) {
         self.digits.clear();
+        let Some(part) = self.stack.last() else { return };
+        // A mail within the mail is read as one, whatever its disposition.
+        let nested = part.message && self.stack_has_room();
         let Some(part) = self.stack.last_mut() else { return };
-        part.attachment = self.name.is_some() && part.boundary.is_none();
-        if part.message && !part.attachment && self.stack.len() < MAX_DEPTH {
+        part.attachment = self.name.is_some() && part.boundary.is_none() && !nested;
+        if nested {
+            self.name = None;
             self.stack.push(Part::default());
             self.in_body = false;
         }
+    }
+
+    fn stack_has_room(&self) -> bool {
+        self.stack.len() < MAX_DEPTH
     }
 
     fn body_line(&mut self, line: &[u8], end: &[u8], files: &mut Files) {
