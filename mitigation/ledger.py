@@ -68,6 +68,8 @@ class Ledger:
         self._guard = guard
         self._lock = threading.RLock()
         self._latest: dict[tuple[str, Key], datetime] = {}
+        self._fresh: set[str] = set()
+        """Ids of actions applied since the last read-back began: that they are not in it is no drift."""
 
     def enact(self, actions: Sequence[Action], now: datetime, *, by: str) -> list[Action]:
         """Guard, record, apply, record. The actions in the same order, as they are afterwards.
@@ -82,6 +84,7 @@ class Ledger:
             with self._cases.transaction():
                 approved = self._admit(guard, actions, now, by, settled)
             for name, batch in _by_mitigator(action for action in approved if not action.dry_run).items():
+                self._fresh |= {action.id for action in batch}
                 failures = self._apply(name, [self._longest(action) for action in batch], now)
                 steps = [tried(action, failures.get(action.id), now) for action in batch]
                 settled |= {action.id: action for action in self._record(steps, now)}
@@ -93,12 +96,14 @@ class Ledger:
         Ends what has expired or has become protected, applies again what got lost, withdraws what nobody wants.
         Run it at start, every few seconds, and whenever the protected entries change. Raises StoreError.
         """
-        guard = self._guard()
+        guard, result = self._guard(), Reconciliation()
+        # Read back first: an action decided meanwhile, here or by another process, then looks missing, and is applied
+        # twice, instead of looking like a stranger and being withdrawn. And without the lock: of 100,000 entries it
+        # takes seconds, which no new block has to wait for.
         with self._lock:
-            result = Reconciliation()
-            # Read back first: an action decided meanwhile by another process then looks missing, and is applied twice,
-            # instead of looking like a stranger and being withdrawn.
-            found = {name: self._read_back(name, result) for name in self._mitigators}
+            self._fresh.clear()
+        found = {name: self._read_back(name, result) for name in self._mitigators}
+        with self._lock:
             live = self._cases.actions(states=WANTED, limit=MOST)
             wanted = self._end_what_is_over(guard, live, now, result)
             for name in self._mitigators:
@@ -249,7 +254,9 @@ class Ledger:
             lost = [
                 action
                 for action in actions
-                if (action.measure, action.target) not in found and was_in_effect(action, now)
+                if (action.measure, action.target) not in found
+                and action.id not in self._fresh
+                and was_in_effect(action, now)
             ]
             self._note_drift(name, lost, now, result)
         failures = self._apply(name, missing, now)

@@ -297,6 +297,21 @@ def test_what_another_process_rolls_back_during_a_pass_stays_rolled_back(desk: D
     assert desk.effect == set()
 
 
+def test_what_is_decided_while_a_pass_reads_back_is_neither_drift_nor_a_stranger(desk: Desk) -> None:
+    read_back = desk.memory.list
+
+    def overtaken() -> Any:
+        before = read_back()
+        desk.memory.list = read_back
+        desk.enact("198.18.0.9", now=NOW + timedelta(seconds=4))  # decided before, applied after
+        return before
+
+    desk.memory.list = overtaken
+    result = desk.ledger.reconcile(NOW + timedelta(seconds=5))
+    assert (result.drifted, result.withdrawn) == (0, 0)
+    assert (desk.effect, desk.states()) == ({"198.18.0.9"}, {"198.18.0.9": S.VERIFIED})
+
+
 def test_an_action_whose_mitigator_is_no_longer_in_use_is_a_problem_that_is_told(desk: Desk) -> None:
     desk.enact("198.18.0.9")
     result = Ledger(desk.cases, [], desk.guard).reconcile(NOW)
