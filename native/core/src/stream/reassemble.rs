@@ -197,6 +197,9 @@ impl Session {
                 counters.tcp_reassembly_gap += 1;
                 self.half_mut(direction).has_gap = true;
                 self.lossy = true;
+                if self.app_over {
+                    break;
+                }
                 let (_, swapped) = self.feed(direction, missing, 0, eof, packet, upper);
                 if swapped {
                     reversed = !reversed;
@@ -208,6 +211,10 @@ impl Session {
                 after_gap = true;
                 continue;
             }
+            // A gap right behind what ended the parser is still told; octets are not shown any more.
+            if self.app_over {
+                break;
+            }
             // Nothing there, or nothing of it acknowledged.
             if (length == 0 && !depth) && (!eof || !present) {
                 break;
@@ -217,7 +224,7 @@ impl Session {
                 reversed = !reversed;
                 direction = direction.opposite();
             }
-            if used == 0 || depth || self.app_over {
+            if used == 0 || depth {
                 break;
             }
         }
