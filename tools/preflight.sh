@@ -11,10 +11,10 @@ build)
         fail "Python 3.11 or later is needed, $("$python" -V) is here: apt-get install python3.11 python3.11-venv, then make PYTHON=python3.11"
     "$python" -c 'import venv, ensurepip' 2>/dev/null || fail "Python cannot make virtual environments: apt-get install python3-venv"
     command -v cc >/dev/null || fail "a C compiler is missing: apt-get install build-essential pkg-config"
-    command -v cargo >/dev/null || fail "Rust is missing: install it with rustup (https://rustup.rs), 1.80 or later"
+    command -v cargo >/dev/null || fail "Rust is missing: install it with rustup (https://rustup.rs), 1.82 or later"
     # rustc prints "rustc 1.95.0 (...)": the minor number decides.
     minor=$(rustc --version | sed -n 's/^rustc 1\.\([0-9]*\).*/\1/p')
-    [ "${minor:-0}" -ge 80 ] || fail "Rust 1.80 or later is needed, $(rustc --version) is here: rustup update stable"
+    [ "${minor:-0}" -ge 82 ] || fail "Rust 1.82 or later is needed, $(rustc --version) is here: rustup update stable"
     if ! pkg-config --exists libhs 2>/dev/null; then
         echo "tapwarden: note: without libhs rules match several times slower: apt-get install pkg-config libhyperscan-dev" >&2
     fi

@@ -129,6 +129,8 @@ pub struct Content {
     pub ends_with: bool,
     /// The buffer must start with this (`startswith`: also offset 0 and depth of its length).
     pub starts_with: bool,
+    /// `fast_pattern:only`: nothing can be relative to it.
+    pub fast_pattern_only: bool,
     /// `rawbytes`: the octets as they came.
     pub raw_bytes: bool,
     /// A later condition is relative to this one; set by [`Chain::finish`].
@@ -159,6 +161,7 @@ impl Content {
             within: None,
             ends_with: false,
             starts_with: false,
+            fast_pattern_only: false,
             raw_bytes: false,
             relative_next: false,
             retry: false,
@@ -177,6 +180,11 @@ impl Content {
     /// It counts from the end of the condition before.
     pub fn is_relative(&self) -> bool {
         self.distance.is_some() || self.within.is_some()
+    }
+
+    /// Something says where it is.
+    pub fn is_positioned(&self) -> bool {
+        self.is_relative() || self.offset.is_some() || self.depth.is_some() || self.starts_with
     }
 
     /// It may be anywhere: nothing limits it and nothing counts from it.

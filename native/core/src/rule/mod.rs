@@ -5,11 +5,18 @@
 
 pub mod address;
 pub mod asn1;
+pub mod builder;
 pub mod bytes;
 pub mod chain;
+pub mod context;
+pub mod event_names;
+pub mod finish;
 pub mod header;
 pub mod inspect;
+pub mod keyword;
 pub mod lexer;
+pub mod load;
+pub mod parse;
 pub mod signature;
 pub mod state;
 pub mod transform;

@@ -140,6 +140,10 @@ pub struct Slot {
 /// Headers that rules can look at as octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PacketBuffer {
+    /// `ip.src`: 4 or 16 octets
+    SourceAddress,
+    /// `ip.dst`
+    DestinationAddress,
     /// `ipv4.hdr`
     Ipv4Header,
     /// `ipv6.hdr`
@@ -207,6 +211,12 @@ pub enum ValueTest {
     Number(NumberTest),
     /// All bits of the first set, none of the second.
     Bits(u64, u64),
+    /// Any bit of the first set, none of the second.
+    AnyBits(u64, u64),
+    /// A time before the packet's.
+    Past,
+    /// A time not before the packet's.
+    Future,
     /// One of these (`true`), or none of these (`false`).
     OneOf(Vec<i64>, bool),
     /// There is such a value.
@@ -257,9 +267,14 @@ impl NumberTest {
 }
 
 impl ValueTest {
-    /// Whether `value` passes.
-    pub fn matches(&self, value: i64) -> bool {
+    /// Whether `value` passes; `now_s` is the packet's time in seconds since 1970.
+    pub fn matches(&self, value: i64, now_s: i64) -> bool {
         match self {
+            ValueTest::AnyBits(set, clear) => {
+                (*set == 0 || value as u64 & set != 0) && value as u64 & clear == 0
+            }
+            ValueTest::Past => value < now_s,
+            ValueTest::Future => value >= now_s,
             ValueTest::Number(test) => test.matches(value),
             ValueTest::Bits(set, clear) => value as u64 & set == *set && value as u64 & clear == 0,
             ValueTest::OneOf(values, wanted) => values.contains(&value) == *wanted,

@@ -1,0 +1,278 @@
+//! What is remembered of flows, hosts and host pairs: `flowbits`, `flowint`, `xbits`, `hostbits`, `flowvar`, `iprep`.
+
+use super::{parts, Argument, Keyword, Outcome};
+use crate::rule::builder::{Builder, Fault};
+use crate::rule::signature::NumberTest;
+use crate::rule::state::{
+    BitChange, Effect, IntegerChange, IntegerCompare, IntegerValue, Memory, NameKind, ReputationSide,
+    StateTest,
+};
+
+/// This family's keywords.
+pub const KEYWORDS: &[Keyword] = &[
+    Keyword::new(
+        "flowbits",
+        "Set or ask a bit of the flow.",
+        ("tcp", "flowbits:set,a.bit;"),
+        flowbits,
+    ),
+    Keyword::new(
+        "flowint",
+        "Set or compare a number of the flow.",
+        ("tcp", "flowint:count,+,1;"),
+        flowint,
+    ),
+    Keyword::new(
+        "xbits",
+        "Set or ask a bit of a host or pair, for a time.",
+        ("tcp", "xbits:set,bad,track ip_src,expire 60;"),
+        xbits,
+    ),
+    Keyword::new(
+        "hostbits",
+        "Set or ask a bit of a host.",
+        ("tcp", "hostbits:set,bad,60,src;"),
+        hostbits,
+    ),
+    Keyword::new(
+        "iprep",
+        "Reputation of an address.",
+        ("ip", "iprep:any,CnC,>,10;"),
+        iprep,
+    ),
+];
+
+fn name_of(text: &str) -> Result<&str, Fault> {
+    let name = text.trim();
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err(format!("{name:?} is not a name").into());
+    }
+    Ok(name)
+}
+
+fn flowbits(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+    let (command, rest) = argument
+        .text
+        .split_once(',')
+        .map_or((argument.text, ""), |(a, b)| (a.trim(), b.trim()));
+    if command == "noalert" {
+        if !rest.is_empty() {
+            return Err("flowbits:noalert takes no name".into());
+        }
+        builder.noalert = true;
+        return Ok(());
+    }
+    let mut names = Vec::new();
+    for name in rest.split('|') {
+        names.push(builder.context.names.number(NameKind::FlowBit, name_of(name)?));
+    }
+    bits(builder, "flowbits", Memory::Flow, command, names, 0)
+}
+
+fn bits(
+    builder: &mut Builder<'_>,
+    keyword: &'static str,
+    memory: Memory,
+    command: &str,
+    names: Vec<u32>,
+    expire_s: u32,
+) -> Outcome {
+    let change = match command {
+        "isset" | "isnotset" => {
+            builder.state.push(StateTest::Bits {
+                keyword,
+                memory,
+                names,
+                wanted: command == "isset",
+            });
+            return Ok(());
+        }
+        "set" => BitChange::Set,
+        "unset" => BitChange::Unset,
+        "toggle" => BitChange::Toggle,
+        other => return Err(format!("{other:?} is not a command of {keyword}").into()),
+    };
+    let [name] = names[..] else {
+        return Err(format!("{command} takes one name").into());
+    };
+    builder.effects.push(Effect::Bit {
+        memory,
+        name,
+        change,
+        expire_s,
+    });
+    Ok(())
+}
+
+fn flowint(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+    let mut words = parts(argument.text);
+    let (Some(name), Some(modifier)) = (words.next(), words.next()) else {
+        return Err(Fault::hinted(
+            "flowint takes name, modifier and value",
+            "flowint:count,>,5",
+        ));
+    };
+    let value = words.next();
+    let name = builder.context.names.number(NameKind::FlowInt, name_of(name)?);
+    match modifier {
+        "isset" | "notset" | "isnotset" => {
+            builder.state.push(StateTest::IntegerSet {
+                name,
+                wanted: modifier == "isset",
+            });
+            return Ok(());
+        }
+        _ => {}
+    }
+    let value = value
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| Fault::from("a value is missing"))?;
+    let value = if value.starts_with(|first: char| first.is_ascii_digit()) {
+        IntegerValue::Number(
+            value
+                .parse()
+                .map_err(|_| format!("{value:?} is not a number of 32 bits"))?,
+        )
+    } else {
+        IntegerValue::Name(builder.context.names.number(NameKind::FlowInt, name_of(value)?))
+    };
+    let compare = match modifier {
+        "<" => IntegerCompare::Less,
+        "<=" => IntegerCompare::LessOrEqual,
+        "==" => IntegerCompare::Equal,
+        "!=" => IntegerCompare::NotEqual,
+        ">=" => IntegerCompare::GreaterOrEqual,
+        ">" => IntegerCompare::Greater,
+        "=" | "+" | "-" => {
+            let change = match modifier {
+                "=" => IntegerChange::Set,
+                "+" => IntegerChange::Add,
+                _ => IntegerChange::Subtract,
+            };
+            builder.effects.push(Effect::Integer { name, change, value });
+            return Ok(());
+        }
+        other => return Err(format!("{other:?} is not a modifier of flowint").into()),
+    };
+    builder.state.push(StateTest::Integer { name, compare, value });
+    Ok(())
+}
+
+/// xbits without an expiry last that long, seconds.
+const XBITS_EXPIRE_S: u32 = 30;
+
+fn xbits(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+    let mut words = parts(argument.text);
+    let command = words.next().unwrap_or("");
+    if command == "noalert" {
+        builder.noalert = true;
+        return Ok(());
+    }
+    let name = builder
+        .context
+        .names
+        .number(NameKind::XBit, name_of(words.next().unwrap_or(""))?);
+    let (mut memory, mut expire_s) = (None, XBITS_EXPIRE_S);
+    for word in words {
+        let (key, value) = word
+            .split_once([' ', '\t'])
+            .map_or((word, ""), |(key, value)| (key, value.trim()));
+        match (key, value) {
+            ("track", "ip_src") => memory = Some(Memory::Source),
+            ("track", "ip_dst") => memory = Some(Memory::Destination),
+            ("track", "ip_pair") => memory = Some(Memory::Pair),
+            ("expire", seconds) => {
+                expire_s = seconds
+                    .parse()
+                    .ok()
+                    .filter(|s| *s > 0)
+                    .ok_or("expire takes seconds above 0")?;
+            }
+            _ => return Err(format!("{word:?} is not an option of xbits").into()),
+        }
+    }
+    let memory =
+        memory.ok_or_else(|| Fault::hinted("xbits needs a track", "track ip_src, ip_dst or ip_pair"))?;
+    bits(builder, "xbits", memory, command, vec![name], expire_s)
+}
+
+/// hostbits last as long as the host is remembered unless they say otherwise, seconds.
+const HOSTBITS_EXPIRE_S: u32 = 300;
+
+fn hostbits(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+    let mut words = parts(argument.text);
+    let command = words.next().unwrap_or("");
+    if command == "noalert" {
+        builder.noalert = true;
+        return Ok(());
+    }
+    let name = builder
+        .context
+        .names
+        .number(NameKind::HostBit, name_of(words.next().unwrap_or(""))?);
+    let (mut memory, mut expire_s) = (Memory::Source, HOSTBITS_EXPIRE_S);
+    for word in words {
+        match word {
+            "src" => memory = Memory::Source,
+            "dst" => memory = Memory::Destination,
+            "both" => return Err("hostbits of both hosts are not supported".into()),
+            seconds => {
+                expire_s = seconds
+                    .parse()
+                    .map_err(|_| format!("{word:?} is neither src, dst nor seconds"))?
+            }
+        }
+    }
+    bits(builder, "hostbits", memory, command, vec![name], expire_s)
+}
+
+fn iprep(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+    let words: Vec<&str> = parts(argument.text).collect();
+    let (side, category) = match words[..] {
+        [side, category, _] | [side, category, _, _] => (side, category),
+        _ => {
+            return Err(Fault::hinted(
+                "iprep takes side, category, operator, value",
+                "iprep:any,CnC,>,10",
+            ))
+        }
+    };
+    let side = match side {
+        "any" => ReputationSide::Any,
+        "src" => ReputationSide::Source,
+        "dst" => ReputationSide::Destination,
+        "both" => ReputationSide::Both,
+        other => return Err(format!("{other:?} is neither any, src, dst nor both").into()),
+    };
+    let number = builder.context.reputation_categories.get(category).copied();
+    let category = number
+        .ok_or_else(|| format!("the reputation category {category:?} is not in the categories file"))?;
+    let (test, set) = match words[..] {
+        [_, _, "isset"] => (NumberTest::GreaterOrEqual(0), Some(true)),
+        [_, _, "isnotset"] => (NumberTest::GreaterOrEqual(0), Some(false)),
+        [_, _, operator, value] => {
+            let value: i64 = value
+                .parse()
+                .ok()
+                .filter(|value| (0..=127).contains(value))
+                .ok_or("a reputation is 0 to 127")?;
+            let test = match operator {
+                "<" => NumberTest::Less(value),
+                "<=" => NumberTest::LessOrEqual(value),
+                ">" => NumberTest::Greater(value),
+                ">=" => NumberTest::GreaterOrEqual(value),
+                "=" => NumberTest::Equal(value),
+                other => return Err(format!("{other:?} is not an operator of iprep").into()),
+            };
+            (test, None)
+        }
+        _ => return Err("iprep takes side, category, operator, value".into()),
+    };
+    builder.state.push(StateTest::Reputation {
+        side,
+        category,
+        test,
+        set,
+    });
+    Ok(())
+}

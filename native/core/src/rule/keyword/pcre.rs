@@ -1,0 +1,219 @@
+//! `pcre`: regular expressions, with buffer flags and captures.
+
+use super::buffers::sticky;
+use super::{Argument, Keyword, Outcome, Quotes};
+use crate::rule::builder::{Builder, Fault, List};
+use crate::rule::chain::{Capture, Condition, Pcre};
+use crate::rule::state::NameKind;
+
+/// This family's keywords.
+pub const KEYWORDS: &[Keyword] = &[Keyword::new(
+    "pcre",
+    "A regular expression (PCRE2): /expression/flags; i s m x A E G as in PCRE, R relative, U I P Q H D M C S Y V W Z choose \
+     a buffer of HTTP.",
+    ("tcp", r#"content:"User"; pcre:"/^[a-z]+[0-9]{3}/Ri";"#),
+    pcre,
+)
+.quoted(Quotes::Optional)
+.negatable()];
+
+/// Captures of one expression at most.
+const MAX_CAPTURES: usize = 8;
+
+fn pcre(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+    let (text, captures) = split_captures(argument.text);
+    let body = text
+        .strip_prefix('/')
+        .ok_or_else(|| Fault::hinted("an expression is /.../", "pcre:\"/a.c/i\""))?;
+    let end = body
+        .rfind('/')
+        .ok_or_else(|| Fault::hinted("an expression is /.../", "the last / is missing"))?;
+    let (expression, flags) = (&body[..end], body[end + 1..].trim());
+    let mut options = String::new();
+    let (mut relative, mut raw, mut buffer, mut anchored) = (false, false, "", false);
+    for flag in flags.chars() {
+        let chosen = match flag {
+            'i' | 's' | 'm' | 'x' => {
+                options.push(flag);
+                continue;
+            }
+            'A' => {
+                anchored = true;
+                continue;
+            }
+            // Dollar at the very end only; ungreedy; the limit of the configuration is not lifted.
+            'E' | 'G' | 'O' => {
+                options.push(flag);
+                continue;
+            }
+            'R' => {
+                relative = true;
+                continue;
+            }
+            'B' => {
+                if builder.list != List::Payload {
+                    return Err("flag B is about the payload, not a buffer".into());
+                }
+                raw = true;
+                continue;
+            }
+            'U' => "http.uri",
+            'I' => "http.uri.raw",
+            'P' => "http.request_body",
+            'Q' => "file.data",
+            'H' => "http.header",
+            'D' => "http.header.raw",
+            'M' => "http.method",
+            'C' => "http.cookie",
+            'S' => "http.stat_code",
+            'Y' => "http.stat_msg",
+            'V' => "http.user_agent",
+            'W' => "http.host",
+            'Z' => "http.host.raw",
+            other => return Err(format!("{other:?} is not a flag of pcre").into()),
+        };
+        if !buffer.is_empty() && buffer != chosen {
+            return Err("the flags choose two buffers".into());
+        }
+        buffer = chosen;
+    }
+    if raw && !buffer.is_empty() {
+        return Err("flag B excludes the flags that choose a buffer".into());
+    }
+    if buffer == "http.host" && !options.contains('i') && has_upper_case(expression) {
+        return Err(Fault::hinted(
+            "the host is in lower case, the expression is not",
+            "write it in lower case",
+        ));
+    }
+    let names = captures
+        .map(|names| capture_names(builder, names))
+        .transpose()?
+        .unwrap_or_default();
+    let regex = compile(expression, &options, anchored, !names.is_empty())?;
+    let condition = Condition::Pcre(Box::new(Pcre {
+        regex,
+        negated: argument.negated,
+        relative,
+        relative_next: false,
+        captures: names,
+    }));
+    if buffer.is_empty() {
+        builder.push(condition)?;
+    } else {
+        in_buffer(builder, buffer, condition)?;
+    }
+    builder.last_keyword = "pcre";
+    Ok(())
+}
+
+/// Add to a buffer chosen by a flag; the rule stays where it is.
+fn in_buffer(builder: &mut Builder<'_>, buffer: &str, condition: Condition) -> Outcome {
+    let chosen = sticky(buffer)
+        .ok_or_else(|| Fault::not_there_yet(format!("the buffer {buffer} is not there yet")))?;
+    if let List::Group(at) = builder.list {
+        if builder.groups[at].sticky.name != chosen.name {
+            return Err(format!("the flag chooses {buffer} inside another sticky buffer").into());
+        }
+        return builder.push(condition);
+    }
+    builder.ask_for("http")?;
+    let (list, last, open, base64) = (
+        builder.list,
+        builder.last_content,
+        builder.open_buffer,
+        builder.base64,
+    );
+    builder.open_buffer = None;
+    builder.enter(chosen)?;
+    builder.push(condition)?;
+    (
+        builder.list,
+        builder.last_content,
+        builder.open_buffer,
+        builder.base64,
+    ) = (list, last, open, base64);
+    Ok(())
+}
+
+/// `/expression/flags, flow:NAME, pkt:NAME`: the part before and the part after.
+fn split_captures(text: &str) -> (&str, Option<&str>) {
+    let found = ["flow:", "pkt:", "alert:"]
+        .iter()
+        .filter_map(|key| text.find(key))
+        .min();
+    match found {
+        Some(at) if text[..at].ends_with([',', ' ']) => {
+            (text[..at].trim_end_matches([',', ' ']), Some(&text[at..]))
+        }
+        _ => (text, None),
+    }
+}
+
+fn capture_names(builder: &mut Builder<'_>, text: &str) -> Result<Vec<Capture>, Fault> {
+    let mut captures = Vec::new();
+    for part in super::parts(text) {
+        let (kind, name) = part
+            .split_once(':')
+            .ok_or("a capture is flow:NAME, pkt:NAME or alert:NAME")?;
+        if captures.len() >= MAX_CAPTURES {
+            return Err(format!("an expression has at most {MAX_CAPTURES} captures").into());
+        }
+        let number = builder.context.names.number(NameKind::Variable, name.trim());
+        captures.push(match kind.trim() {
+            "flow" => Capture::Flow(number),
+            "pkt" => Capture::Packet(number),
+            "alert" => Capture::Alert(number),
+            other => return Err(format!("{other:?} is neither flow, pkt nor alert").into()),
+        });
+    }
+    Ok(captures)
+}
+
+/// Compile, without captures where nobody needs them (faster), and with them where a back reference does.
+pub fn compile(
+    expression: &str,
+    options: &str,
+    anchored: bool,
+    captures: bool,
+) -> Result<pcre2::bytes::Regex, Fault> {
+    let build = |text: &str| {
+        let mut builder = pcre2::bytes::RegexBuilder::new();
+        builder
+            .caseless(options.contains('i'))
+            .dotall(options.contains('s'))
+            .multi_line(options.contains('m'))
+            .extended(options.contains('x'))
+            .utf(false)
+            .ucp(false)
+            .jit_if_available(true);
+        builder.build(text)
+    };
+    // What the builder has no switch for is said in the expression's own words.
+    let mut prefix = String::new();
+    if options.contains('G') {
+        prefix.push_str("(?U)");
+    }
+    let mut text = expression.to_string();
+    if anchored {
+        text = format!("\\G(?:{text})");
+    }
+    let _ = captures;
+    build(&format!("{prefix}{text}")).map_err(|error| {
+        let at = error.offset().map(|at| at.saturating_sub(prefix.len()) + 1);
+        Fault {
+            at,
+            ..Fault::from(format!("the expression cannot be compiled: {error}"))
+        }
+    })
+}
+
+/// Upper-case letters that are not part of an escape.
+fn has_upper_case(expression: &str) -> bool {
+    let mut escaped = false;
+    expression.chars().any(|char| {
+        let counts = !escaped && char.is_ascii_uppercase();
+        escaped = char == '\\' && !escaped;
+        counts
+    })
+}

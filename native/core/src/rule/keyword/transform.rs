@@ -1,0 +1,108 @@
+//! Transforms: they stand right behind a sticky buffer and change what is looked at.
+
+use super::pcre::compile;
+use super::{Argument, Keyword, Outcome, Parse, Quotes};
+use crate::rule::builder::{Builder, Fault};
+use crate::rule::transform::Transform;
+
+macro_rules! plain {
+    ($name:literal, $doc:literal, $transform:expr) => {
+        Keyword::new(
+            $name,
+            $doc,
+            ("http", concat!("http.uri; ", $name, "; bsize:>0;")),
+            (|builder: &mut Builder<'_>, _: Argument<'_>| builder.transform($transform)) as Parse,
+        )
+        .bare()
+    };
+}
+
+/// This family's keywords.
+pub const KEYWORDS: &[Keyword] = &[
+    plain!("to_md5", "The MD5 of the buffer, 16 octets.", Transform::ToMd5),
+    plain!(
+        "to_sha1",
+        "The SHA-1 of the buffer, 20 octets.",
+        Transform::ToSha1
+    ),
+    plain!(
+        "to_sha256",
+        "The SHA-256 of the buffer, 32 octets.",
+        Transform::ToSha256
+    ),
+    plain!(
+        "dotprefix",
+        "A dot is put before the buffer.",
+        Transform::DotPrefix
+    ),
+    plain!(
+        "strip_whitespace",
+        "White space is taken out.",
+        Transform::StripWhitespace
+    ),
+    plain!(
+        "compress_whitespace",
+        "Runs of white space become one.",
+        Transform::CompressWhitespace
+    ),
+    plain!(
+        "url_decode",
+        "Percent and plus are decoded.",
+        Transform::UrlDecode
+    ),
+    plain!(
+        "to_lowercase",
+        "ASCII letters become lower case.",
+        Transform::ToLowercase
+    ),
+    plain!(
+        "to_uppercase",
+        "ASCII letters become upper case.",
+        Transform::ToUppercase
+    ),
+    plain!(
+        "header_lowercase",
+        "Names of header lines become lower case.",
+        Transform::HeaderLowercase
+    ),
+    plain!(
+        "strip_pseudo_headers",
+        "Pseudo headers of HTTP/2 are taken out.",
+        Transform::StripPseudoHeaders
+    ),
+    Keyword::new(
+        "xor",
+        "Each octet is combined with a key in turn.",
+        ("http", r#"http.uri; xor:"0d0ac8ff"; content:"a";"#),
+        xor,
+    )
+    .quoted(Quotes::Yes),
+    Keyword::new(
+        "pcrexform",
+        "The buffer becomes what the expression's first group matches.",
+        ("http", r#"http.uri; pcrexform:"[a-z]+ (.*)"; content:"a";"#),
+        pcrexform,
+    )
+    .quoted(Quotes::Yes),
+];
+
+fn xor(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+    let text = argument.text;
+    let bad = || Fault::hinted("the key is hexadecimal octets", r#"xor:"0d0ac8ff""#);
+    if text.len() % 2 != 0 || text.is_empty() || text.len() > 510 || !text.is_ascii() {
+        return Err(bad());
+    }
+    let key: Result<Vec<u8>, _> = (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16))
+        .collect();
+    builder.transform(Transform::Xor(key.map_err(|_| bad())?.into()))
+}
+
+fn pcrexform(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+    let regex = compile(argument.text, "", false, true)?;
+    if regex.captures_len() != 2 {
+        return Err("the expression has exactly one group".into());
+    }
+    builder.transform(Transform::Pcre(regex))
+}
