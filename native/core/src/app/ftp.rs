@@ -255,7 +255,7 @@ impl FtpParser {
 
     fn reply(&mut self, line: &[u8], cut: bool, requests: &mut Requests) {
         let end = self.transactions.next_id();
-        while self.oldest < end && !self.transactions.item(self.oldest).is_some_and(|tx| !tx.done) {
+        while self.oldest < end && self.transactions.item(self.oldest).is_none_or(|tx| tx.done) {
             self.oldest += 1;
         }
         let mut id = self.oldest;

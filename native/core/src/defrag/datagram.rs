@@ -179,7 +179,7 @@ impl Datagram {
     }
 
     fn assemble(&self, out: &mut Vec<u8>) -> Outcome {
-        if !self.seen_last || self.fragments.first().map_or(true, |first| first.offset != 0) {
+        if !self.seen_last || self.fragments.first().is_none_or(|first| first.offset != 0) {
             return Outcome::Waits;
         }
         let mut reached = 0;
@@ -326,7 +326,7 @@ fn finish(datagram: &mut [u8], ip_at: usize) -> bool {
         return false;
     };
     let length = ip.len();
-    if ip.first().map_or(true, |first| first >> 4 == 6) {
+    if ip.first().is_none_or(|first| first >> 4 == 6) {
         let Some(payload) = length
             .checked_sub(40)
             .and_then(|length| u16::try_from(length).ok())

@@ -192,7 +192,7 @@ impl<T> Table<T> {
             self.hand = (self.hand + 1) % total.max(1);
             if let Some(slot) = self.get(self.hand as u32) {
                 let last = slot.flow.last.0;
-                if best.map_or(true, |(_, least)| last < least) {
+                if best.is_none_or(|(_, least)| last < least) {
                     best = Some((self.hand as u32, last));
                 }
                 if self.hand % 16 == 0 {

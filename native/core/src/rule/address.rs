@@ -41,7 +41,7 @@ fn merged<T: Ordinal>(mut ranges: Ranges<T>) -> Ranges<T> {
     let mut out: Ranges<T> = Vec::with_capacity(ranges.len());
     for (low, high) in ranges {
         match out.last_mut() {
-            Some(last) if last.1.next().map_or(true, |next| low <= next) => last.1 = last.1.max(high),
+            Some(last) if last.1.next().is_none_or(|next| low <= next) => last.1 = last.1.max(high),
             _ => out.push((low, high)),
         }
     }

@@ -286,7 +286,7 @@ impl HttpParser {
             return self.request_headers_done(id, requests);
         }
         let (line, _) = chomp(line);
-        let folded = !line.first().is_some_and(|&first| !is_folding(first));
+        let folded = line.first().is_none_or(|&first| is_folding(first));
         if !folded {
             if let Some(field) = self.inbound.pending.take() {
                 if !self.request_field(id, &field) {
