@@ -38,6 +38,7 @@ impl Upper for Applications<'_> {
             over: fed.over,
             trigger_raw: std::mem::take(&mut self.app.trigger_raw),
             end_raw: self.app.opaque_payload,
+            parser_waits: self.app.parser.is_some(),
             keep_for_raw: if unknown {
                 self.app.protocol().map_or(0, kept_for_raw)
             } else {

@@ -29,6 +29,8 @@ pub struct Fed {
     pub trigger_raw: [bool; 2],
     /// Raw inspection ends with what is there: it is encrypted from here on.
     pub end_raw: bool,
+    /// A parser holds out for more octets (not: the protocol is not known yet).
+    pub parser_waits: bool,
     /// Octets to keep for raw inspection beside the application layer; 0 changes nothing.
     pub keep_for_raw: u64,
 }
@@ -164,7 +166,7 @@ impl Session {
         let half = self.half(direction);
         if !half.buffer.seen() || half.buffer.right() <= half.app_progress {
             if self.state >= State::Closing || packet.pseudo {
-                return self.feed(direction, 0, 0, eof, packet, upper).1;
+                return self.feed(direction, 0, 0, eof, packet, upper).reversed;
             }
             return false;
         }
@@ -193,15 +195,11 @@ impl Session {
             };
             let (length, missing) = (bound(length), bound(missing));
             if missing > 0 && self.gap_is_certain(direction) {
-                packet.raise("stream.reassembly_seq_gap");
-                counters.tcp_reassembly_gap += 1;
-                self.half_mut(direction).has_gap = true;
-                self.lossy = true;
+                self.tell_gap(direction, packet, counters);
                 if self.app_over {
                     break;
                 }
-                let (_, swapped) = self.feed(direction, missing, 0, eof, packet, upper);
-                if swapped {
+                if self.feed(direction, missing, 0, eof, packet, upper).reversed {
                     reversed = !reversed;
                     direction = direction.opposite();
                 }
@@ -219,16 +217,46 @@ impl Session {
             if (length == 0 && !depth) && (!eof || !present) {
                 break;
             }
-            let (used, swapped) = self.feed(direction, 0, length, eof || depth, packet, upper);
-            if swapped {
+            let at = direction.index();
+            let fed = self.feed(direction, 0, length, eof || depth, packet, upper);
+            let used = fed.used[at];
+            if fed.reversed {
                 reversed = !reversed;
                 direction = direction.opposite();
             }
-            if used == 0 || depth {
+            if depth || self.app_over && used == 0 {
                 break;
+            }
+            if used == 0 {
+                // The parser waits for what will never come: what it left goes with what is missing behind it.
+                let Some(lost) = self.gap_ahead(direction).filter(|_| fed.parser_waits) else {
+                    break;
+                };
+                self.tell_gap(direction, packet, counters);
+                if self.feed(direction, lost, 0, eof, packet, upper).reversed {
+                    reversed = !reversed;
+                    direction = direction.opposite();
+                }
+                after_gap = true;
             }
         }
         reversed
+    }
+
+    fn tell_gap(&mut self, direction: Direction, packet: &mut Packet<'_>, counters: &mut Counters) {
+        packet.raise("stream.reassembly_seq_gap");
+        counters.tcp_reassembly_gap += 1;
+        self.half_mut(direction).has_gap = true;
+        self.lossy = true;
+    }
+
+    /// Octets up to the end of the gap that follows what is contiguous, if the other side acknowledged into it.
+    fn gap_ahead(&self, direction: Direction) -> Option<u64> {
+        let half = self.half(direction);
+        let end = half.app_progress + half.buffer.at(half.app_progress).unwrap_or(&[]).len() as u64;
+        let (next, _) = half.buffer.block_from(end)?;
+        let acked = half.acked();
+        (next > end && acked > end).then(|| next.min(acked) - half.app_progress)
     }
 
     /// Octets are missing that the other side has.
@@ -238,8 +266,7 @@ impl Session {
         half.acked().saturating_sub(fin) > half.app_progress
     }
 
-    /// Feed the layer above `length` octets of a direction after `gap` lost ones. Returns the octets used (or lost) of
-    /// it, and whether client and server changed places.
+    /// Feed the layer above `length` octets of a direction, or tell it that `gap` octets are lost.
     fn feed(
         &mut self,
         direction: Direction,
@@ -248,7 +275,7 @@ impl Session {
         eof: bool,
         packet: &mut Packet<'_>,
         upper: &mut impl Upper,
-    ) -> (u64, bool) {
+    ) -> Fed {
         let (at, other) = (direction.index(), direction.opposite().index());
         let fed = {
             let input = |half: &super::HalfStream, wanted: Option<u64>| {
@@ -296,7 +323,7 @@ impl Session {
                 half.keep_for_raw(fed.keep_for_raw);
             }
         }
-        (gap + fed.used[at] as u64, fed.reversed)
+        fed
     }
 
     /// Let go of what was seen by all layers. `window`: keep that much for comparison with what is sent again.
@@ -327,5 +354,97 @@ impl Session {
             half.buffer.slide(edge);
         }
         counters.tcp_memuse = (counters.tcp_memuse + half.buffer.memory()).saturating_sub(before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::packet::{Frame, Tcp, Transport};
+    use crate::stream::policy::Hosts;
+    use crate::time::Timestamp;
+
+    /// A layer above that takes whole lines only, and writes down what it was shown.
+    #[derive(Default)]
+    struct Lines {
+        taken: Vec<u8>,
+        gaps: Vec<u64>,
+    }
+
+    impl Upper for Lines {
+        fn saw(&mut self, _direction: Direction) {}
+
+        fn feed(&mut self, _session: &Session, direction: Direction, inputs: &[Input<'_>; 2]) -> Fed {
+            let input = &inputs[direction.index()];
+            if input.gap > 0 {
+                self.gaps.push(input.gap);
+            }
+            let used = input
+                .data
+                .iter()
+                .rposition(|&octet| octet == b'\n')
+                .map_or(0, |at| at + 1);
+            self.taken.extend_from_slice(&input.data[..used]);
+            let mut fed = Fed {
+                parser_waits: true,
+                ..Fed::default()
+            };
+            fed.used[direction.index()] = used;
+            fed
+        }
+    }
+
+    fn segment<'p>(direction: Direction, seq: u32, payload: &'p [u8]) -> Packet<'p> {
+        let mut packet = Packet::new(
+            &Frame {
+                ts: Timestamp(0),
+                data: payload,
+                wire_len: 0,
+                linktype: 101,
+            },
+            1,
+        );
+        packet.transport = Transport::Tcp(Tcp {
+            seq,
+            flags: TCP_ACK,
+            ..Tcp::default()
+        });
+        packet.payload = payload;
+        packet.direction = Some(direction);
+        packet
+    }
+
+    #[test]
+    fn a_parser_that_waits_for_lost_octets_is_told_of_the_gap_with_what_it_left() {
+        let limits = Limits {
+            options: Config::default().stream,
+            hosts: Hosts::default(),
+        };
+        let mut session = Session {
+            state: State::Established,
+            ..Session::default()
+        };
+        session.halves.iter_mut().for_each(|half| half.begin(0));
+        let (mut upper, mut counters) = (Lines::default(), Counters::default());
+        for (seq, payload) in [(1, &b"one\ntw"[..]), (100, b"three\n")] {
+            session.reassemble(
+                &mut segment(Direction::ToServer, seq, payload),
+                &limits,
+                &mut counters,
+                &mut upper,
+            );
+        }
+        session.halves[0].last_ack = 106;
+        session.reassemble(
+            &mut segment(Direction::ToClient, 1, b""),
+            &limits,
+            &mut counters,
+            &mut upper,
+        );
+        assert_eq!(upper.taken, b"one\nthree\n");
+        // Two octets of the second line, and the 93 that never came.
+        assert_eq!(upper.gaps, [95]);
+        assert_eq!(counters.tcp_reassembly_gap, 1);
     }
 }
