@@ -820,3 +820,7 @@ fn match_patterns(
         Hit::NotYet
     }
 }
+
+#[cfg(test)]
+#[path = "layer_tests.rs"]
+mod tests;
