@@ -1,6 +1,6 @@
 //! What was said: bounded TCP reassembly. [`Session`] is what app and rule see of it.
 //!
-//! `track` follows the TCP state machine (by `opening`, `established`, `closing`, with the checks of `checks`) and says
+//! `track` follows the TCP state machine (by `opening`, `handshake`, `established`, `closing`, with the checks of `checks`) and says
 //! what to do with a segment; `reassemble` puts its octets into the sender's `buffer` and shows what was acknowledged
 //! to the application layer. Everything is bounded: by the window, the depth and a memory limit over all sessions.
 
@@ -8,6 +8,7 @@ mod buffer;
 mod checks;
 mod closing;
 mod established;
+mod handshake;
 mod opening;
 pub mod policy;
 pub mod raw;
