@@ -118,7 +118,8 @@ fn verdicts(text: &str, verbose: bool) {
             Box::new(Disk(".".into())),
             ".",
         );
-        let ours = !loaded.signatures.is_empty();
+        // A rule for another engine is left out, and is no error.
+        let ours = loaded.errors.is_empty();
         let error = loaded.errors.first().or(loaded.warnings.last());
         if error.is_some_and(|error| error.kind == ProblemKind::NotThereYet) {
             not_there += 1;

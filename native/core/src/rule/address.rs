@@ -81,6 +81,14 @@ fn flatten(
     if depth > MAX_DEPTH {
         return Err("variables or lists are nested too deep; does a variable name itself?".into());
     }
+    // A list may do without its brackets, in a variable and at the top.
+    let items = split_list(text)?;
+    if items.len() > 1 {
+        for item in items {
+            flatten(item, negated, variables, depth + 1, out)?;
+        }
+        return Ok(());
+    }
     let mut rest = text.trim();
     let mut negated = negated;
     while let Some(after) = rest.strip_prefix('!') {
@@ -107,16 +115,6 @@ fn flatten(
     }
     if rest.is_empty() {
         return Err("an item of the list is empty".into());
-    }
-    if depth == 0 && rest.contains(',') {
-        return Err("several items have to be in brackets: [a,b]".into());
-    }
-    // A variable may hold a list without its brackets.
-    if rest.contains(',') {
-        for item in split_list(rest)? {
-            flatten(item, negated, variables, depth + 1, out)?;
-        }
-        return Ok(());
     }
     out.push((rest.to_string(), negated));
     Ok(())
@@ -385,7 +383,6 @@ mod tests {
             "1.1.1.1/33",
             "[1.1.1.1,!1.1.1.1]",
             "",
-            "1.1.1.1,2.2.2.2",
         ] {
             assert!(addresses(bad, &variables()).is_err(), "{bad}");
         }

@@ -34,8 +34,8 @@ pub struct Fault {
     pub reason: String,
     /// What to write instead.
     pub hint: &'static str,
-    /// The rule is right; we are not there yet.
-    pub not_there_yet: bool,
+    /// What kind of problem.
+    pub kind: ProblemKind,
 }
 
 impl Fault {
@@ -47,10 +47,18 @@ impl Fault {
         }
     }
 
+    /// A rule that is left out without being wrong.
+    pub fn not_required(reason: impl Into<String>) -> Fault {
+        Fault {
+            kind: ProblemKind::NotRequired,
+            ..Fault::from(reason.into())
+        }
+    }
+
     /// Something that is not offered yet.
     pub fn not_there_yet(reason: impl Into<String>) -> Fault {
         Fault {
-            not_there_yet: true,
+            kind: ProblemKind::NotThereYet,
             ..Fault::from(reason.into())
         }
     }
@@ -62,7 +70,7 @@ impl From<String> for Fault {
             at: None,
             reason,
             hint: "",
-            not_there_yet: false,
+            kind: ProblemKind::Invalid,
         }
     }
 }
@@ -448,8 +456,10 @@ impl<'c> Builder<'c> {
     /// # Errors
     /// There is no such buffer.
     pub fn transform(&mut self, transform: Transform) -> Result<(), Fault> {
-        let Some(at) = self.open_buffer else {
-            return Err("a transform stands right after a sticky buffer".into());
+        let at = match (self.open_buffer, self.list) {
+            (Some(at), _) => at,
+            (None, List::Group(at)) if self.groups[at].transforms.is_empty() => at,
+            _ => return Err("a transform stands after a sticky buffer".into()),
         };
         // A buffer that had conditions already is another one with a transform.
         if !self.groups[at].conditions.is_empty() {
@@ -497,11 +507,7 @@ impl<'c> Builder<'c> {
     ) -> Result<Signature, Problem> {
         let at = self.at;
         let fail = |at: usize, fault: Fault| Problem {
-            kind: if fault.not_there_yet {
-                ProblemKind::NotThereYet
-            } else {
-                ProblemKind::Invalid
-            },
+            kind: fault.kind,
             hint: fault.hint.into(),
             ..invalid(at, "", fault.reason)
         };

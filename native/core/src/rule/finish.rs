@@ -166,6 +166,7 @@ pub fn check(builder: &Builder<'_>, groups: &[BufferGroup]) -> Result<(), Fault>
         }
     }
     for group in groups {
+        check_case(group)?;
         check_size(group)?;
     }
     if builder.fingerprint && !matches!(builder.app, "" | "tls" | "quic") {
@@ -206,6 +207,31 @@ fn required_octets(conditions: &[Condition]) -> u64 {
         least = least.max(end);
     }
     least
+}
+
+/// The host is in lower case: upper case cannot match, and `nocase` would say that it matters.
+fn check_case(group: &BufferGroup) -> Result<(), Fault> {
+    if group.name != "http.host" || !group.transforms.is_empty() {
+        return Ok(());
+    }
+    for condition in &group.chain.conditions {
+        let Condition::Content(content) = condition else {
+            continue;
+        };
+        if content.nocase {
+            return Err(Fault::hinted(
+                "the host is in lower case already",
+                "leave nocase out",
+            ));
+        }
+        if content.pattern.iter().any(u8::is_ascii_uppercase) {
+            return Err(Fault::hinted(
+                "the host is in lower case, the content is not",
+                "write it in lower case",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// `bsize` against the contents.

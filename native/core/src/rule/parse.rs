@@ -199,11 +199,7 @@ const NOT_YET: &[&str] = &[
 
 fn problem(keyword: &Keyword, fault: Fault, at: usize, argument_at: usize) -> Problem {
     Problem {
-        kind: if fault.not_there_yet {
-            ProblemKind::NotThereYet
-        } else {
-            ProblemKind::Invalid
-        },
+        kind: fault.kind,
         at: fault.at.map_or(at, |inside| argument_at + inside),
         keyword: keyword.name.into(),
         reason: fault.reason,
@@ -423,7 +419,7 @@ fn required(fields: &Fields<'_>, context: &Context) -> Result<(), Problem> {
 }
 
 /// Features by Suricata's names.
-const FEATURES: &[&str] = &["output::filestore"];
+const FEATURES: &[&str] = &["output::filestore", "ja3", "ja4"];
 
 /// `>= 7.0.3 < 8`, alternatives with `|`.
 fn version_fits(text: &str) -> Result<bool, String> {

@@ -444,8 +444,26 @@ impl PacketCondition for DetectionEvent {
     }
 }
 
+/// Events that older rules ask for and that cannot be raised any more.
+const OUTDATED: &[&str] = &[
+    "tls.certificate_missing_element",
+    "tls.certificate_unknown_element",
+    "tls.certificate_invalid_string",
+    "dns.not_a_request",
+    "dns.not_a_response",
+    "dns.invalid_additionals",
+    "dns.unsolicited_response",
+    "dns.state_memcap_reached",
+    "dns.flooded",
+];
+
 fn event(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     let text = argument.text.trim();
+    if OUTDATED.contains(&text) {
+        return Err(Fault::not_required(format!(
+            "the event {text} is not raised any more"
+        )));
+    }
     let Some((app, name)) = text.split_once('.') else {
         let name = text.to_ascii_lowercase();
         if !DETECTION_EVENTS.contains(&name.as_str()) {

@@ -197,7 +197,7 @@ fn byte_test(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     }
     let encoding = options.encoding()?;
     let count = builder.operand(count, 0, 255)?;
-    check_count(count, encoding, 1)?;
+    check_count(count, encoding, i64::from(!matches!(encoding, Encoding::Text(_))))?;
     let test = ByteTest {
         count,
         compare,

@@ -18,6 +18,14 @@ pub const KEYWORDS: &[Keyword] = &[
     .quoted(Quotes::Yes)
     .negatable(),
     Keyword::new(
+        "uricontent",
+        "Octets of the URI: an older way to write content in http.uri.",
+        ("http", r#"uricontent:"a";"#),
+        uricontent,
+    )
+    .quoted(Quotes::Yes)
+    .negatable(),
+    Keyword::new(
         "nocase",
         "The case of the content's letters does not matter.",
         ("tcp", r#"content:"a"; nocase;"#),
@@ -123,7 +131,15 @@ fn content(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     builder.push_content(content)
 }
 
-/// The case of letters in a buffer that is lower case already.
+fn uricontent(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+    if builder.list != List::Payload {
+        return Err("uricontent cannot be used in a sticky buffer".into());
+    }
+    content(builder, argument)?;
+    let sticky = super::buffers::sticky("http.uri").ok_or("the URI is not there")?;
+    builder.move_content(sticky, "uricontent")
+}
+
 fn nocase(builder: &mut Builder<'_>, _: Argument<'_>) -> Outcome {
     let content = builder.content("nocase")?;
     if content.nocase {

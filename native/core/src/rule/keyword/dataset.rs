@@ -45,7 +45,7 @@ fn kind_of(text: &str) -> Option<DatasetKind> {
         "md5" => DatasetKind::Md5,
         "sha256" => DatasetKind::Sha256,
         "ipv4" => DatasetKind::Ipv4,
-        "ip" => DatasetKind::Ip,
+        "ip" | "ipv6" => DatasetKind::Ip,
         _ => return None,
     })
 }

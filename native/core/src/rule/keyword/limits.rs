@@ -78,9 +78,9 @@ struct Words {
 fn words(text: &str) -> Result<Words, Fault> {
     let mut found = Words::default();
     for part in parts(text) {
-        let (key, value) = part
-            .split_once([' ', '\t'])
-            .map_or((part, ""), |(key, value)| (key, value.trim()));
+        let (key, value) = part.split_once([' ', '\t']).map_or((part, ""), |(key, value)| {
+            (key, value.split_whitespace().next().unwrap_or(""))
+        });
         let number = || {
             value
                 .parse::<u32>()
@@ -111,6 +111,8 @@ fn words(text: &str) -> Result<Words, Fault> {
                 .is_some(),
             "count" => found.count.replace(number()?).is_some(),
             "seconds" => found.seconds.replace(number()?).is_some(),
+            // What follows the fourth word is not looked at, as in Suricata: rules with a lost semicolon are about.
+            _ if found.count.is_some() && found.seconds.is_some() && found.track.is_some() => break,
             _ => return Err(format!("{part:?} is not an option here").into()),
         };
         if twice {
@@ -121,8 +123,8 @@ fn words(text: &str) -> Result<Words, Fault> {
 }
 
 fn threshold(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
-    if builder.detection_filter.is_some() || builder.threshold.is_some() {
-        return Err("threshold and detection_filter exclude each other, and stand once".into());
+    if builder.detection_filter.is_some() {
+        return Err("threshold and detection_filter exclude each other".into());
     }
     let found = words(argument.text)?;
     let (Some(kind), Some(track), Some(count), Some(seconds)) =
@@ -130,7 +132,8 @@ fn threshold(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     else {
         return Err("threshold needs type, track, count and seconds".into());
     };
-    builder.threshold = Some(Threshold {
+    // Of two the first holds.
+    builder.threshold.get_or_insert(Threshold {
         kind,
         track,
         count,

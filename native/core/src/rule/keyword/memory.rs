@@ -77,6 +77,7 @@ fn bits(
     names: Vec<u32>,
     expire_s: u32,
 ) -> Outcome {
+    builder.last_keyword = keyword;
     let change = match command {
         "isset" | "isnotset" => {
             builder.state.push(StateTest::Bits {

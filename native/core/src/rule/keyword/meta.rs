@@ -210,6 +210,9 @@ fn prefilter(builder: &mut Builder<'_>, _: Argument<'_>) -> Outcome {
             content.fast_pattern = Some(None);
             Ok(())
         }
+        keyword @ ("flowbits" | "flowint" | "xbits" | "hostbits" | "pcre" | "bsize" | "iprep") => {
+            Err(format!("{keyword} cannot be a prefilter").into())
+        }
         keyword => {
             builder.prefilter_keyword = Some(keyword);
             Ok(())

@@ -281,7 +281,7 @@ fn ip_proto(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     };
     let named = IP_PROTOCOLS
         .iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .find(|(known, _)| *known == name)
         .map(|(_, number)| *number);
     let value = named
         .or_else(|| name.parse::<u8>().ok())

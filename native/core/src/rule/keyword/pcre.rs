@@ -22,9 +22,10 @@ const MAX_CAPTURES: usize = 8;
 
 fn pcre(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     let (text, captures) = split_captures(argument.text);
-    let body = text
-        .strip_prefix('/')
+    let first = (0..text.len())
+        .find(|&at| text.as_bytes()[at] == b'/' && (at == 0 || text.as_bytes()[at - 1] != b'\\'))
         .ok_or_else(|| Fault::hinted("an expression is /.../", "pcre:\"/a.c/i\""))?;
+    let body = &text[first + 1..];
     let end = body
         .rfind('/')
         .ok_or_else(|| Fault::hinted("an expression is /.../", "the last / is missing"))?;
@@ -51,9 +52,6 @@ fn pcre(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
                 continue;
             }
             'B' => {
-                if builder.list != List::Payload {
-                    return Err("flag B is about the payload, not a buffer".into());
-                }
                 raw = true;
                 continue;
             }
@@ -111,10 +109,8 @@ fn pcre(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
 fn in_buffer(builder: &mut Builder<'_>, buffer: &str, condition: Condition) -> Outcome {
     let chosen = sticky(buffer)
         .ok_or_else(|| Fault::not_there_yet(format!("the buffer {buffer} is not there yet")))?;
-    if let List::Group(at) = builder.list {
-        if builder.groups[at].sticky.name != chosen.name {
-            return Err(format!("the flag chooses {buffer} inside another sticky buffer").into());
-        }
+    // Inside a sticky buffer the flag has no say.
+    if let List::Group(_) = builder.list {
         return builder.push(condition);
     }
     builder.ask_for("http")?;
