@@ -197,6 +197,9 @@ impl AppLayer {
     ) {
         let at = direction.index();
         let input = &inputs[at];
+        if input.data.is_empty() && input.gap == 0 && !input.eof {
+            return;
+        }
         if !input.data.is_empty() {
             self.saw(direction);
         }

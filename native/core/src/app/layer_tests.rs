@@ -162,6 +162,16 @@ fn starttls_without_tls_is_an_event() {
 }
 
 #[test]
+fn nothing_new_changes_nothing() {
+    let mut play = Play::new(false, [40_000, 8_443]);
+    play.says(TS, b"\x16\x03\x01\x00\x10\x01");
+    let fed = play.says(TS, b"");
+    assert!(!fed.over);
+    assert_eq!(play.app.found.name(), Some("tls"));
+    assert!(!play.app.ended[0]);
+}
+
+#[test]
 fn an_announced_flow_needs_no_recognising() {
     let mut play = Play::new(false, [40_000, 50_000]);
     play.app.announced =

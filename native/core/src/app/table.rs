@@ -142,7 +142,8 @@ impl AppTable {
         {
             self.patterns[carrier as usize][pattern.direction.index()].add(slot, pattern);
         }
-        let own = listed_ports(options, &format!("{}.detection-ports.dp", carrier_name(carrier)));
+        let carried = format!("{}.detection-ports.dp", carrier_name(carrier));
+        let own = listed_ports(options, &carried).or_else(|| listed_ports(options, "detection-ports.dp"));
         for probing in protocol
             .probing
             .iter()
