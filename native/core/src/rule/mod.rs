@@ -16,6 +16,7 @@ pub mod inspect;
 pub mod keyword;
 pub mod lexer;
 pub mod load;
+pub mod matcher;
 pub mod parse;
 pub mod signature;
 pub mod state;
