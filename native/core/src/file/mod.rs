@@ -4,8 +4,12 @@
 //! the window, writes the record when a file is over, and may tell a file that nothing more of it is wanted.
 
 mod hash;
+mod magic;
 
 pub use hash::{Digests, Hashes};
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use crate::app::Buffer;
 use crate::event::json::Json;
@@ -15,6 +19,8 @@ use crate::packet::Direction;
 const MAX_WINDOW: usize = 256 * 1024;
 /// Octets kept from the start, for content types.
 const HEAD_OCTETS: usize = 4096;
+/// Octets after which a file's type is told while it is open.
+const MAGIC_OCTETS: usize = 512;
 /// Files of one transaction that are kept; more are counted.
 const MAX_FILES: usize = 1024;
 
@@ -93,6 +99,7 @@ pub struct File {
     /// Inspection parameters.
     pub inspection: Inspection,
     hashes: Hashes,
+    magic: OnceCell<Cow<'static, str>>,
     head: Vec<u8>,
     window: Vec<u8>,
     /// Offset of `window[0]` in the file.
@@ -215,6 +222,16 @@ impl File {
     /// Its first octets (up to 4096), to tell its type.
     pub fn head(&self) -> &[u8] {
         &self.head
+    }
+
+    /// What it is, as `file(1)` would say; `None` while too little came.
+    pub fn magic(&self) -> Option<&str> {
+        let over = self.state != State::Open;
+        if !over && self.head.len() < MAGIC_OCTETS {
+            return None;
+        }
+        let whole = over && self.size == self.head.len() as u64;
+        Some(self.magic.get_or_init(|| magic::describe(&self.head, whole)))
     }
 
     /// What there is to inspect now; `None` while too little came.

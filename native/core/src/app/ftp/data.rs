@@ -16,6 +16,7 @@ pub static PROTOCOL: Protocol = Protocol {
     buffers: &[
         BufferSpec::new("file.data", BOTH, 0).multi().streaming(),
         BufferSpec::new("file.name", BOTH, 0).multi(),
+        BufferSpec::new("file.magic", BOTH, 0).multi(),
     ],
     values: &[ValueSpec {
         name: "ftpdata_command",
@@ -68,6 +69,7 @@ impl Transaction for TransferTx {
         let file = self.files.of(direction).nth(index)?;
         match slot {
             0 => file.buffer(),
+            2 => file.magic().map(|magic| Buffer::whole(magic.as_bytes())),
             _ => Some(Buffer::whole(&file.name)),
         }
     }

@@ -124,6 +124,7 @@ static BUFFERS: &[BufferSpec] = &[
         .multi()
         .streaming(),
     BufferSpec::new("file.name", BOTH, progress::BODY).multi(),
+    BufferSpec::new("file.magic", BOTH, progress::BODY).multi(),
 ];
 
 /// HTTP/1.

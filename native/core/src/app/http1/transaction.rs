@@ -377,6 +377,7 @@ impl Transaction for HttpTx {
                 message.headers_done.then(|| message.field(index)).flatten()
             }
             "file.name" => Some(&self.files.of(direction).nth(index)?.name),
+            "file.magic" => self.files.of(direction).nth(index)?.magic().map(str::as_bytes),
             _ if index > 0 => None,
             "http.uri" => self.request.normalized.as_deref(),
             "http.uri.raw" => self.request.uri.as_deref(),

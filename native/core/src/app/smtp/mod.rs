@@ -27,6 +27,7 @@ const MAX_COMMANDS: usize = 65_535;
 static BUFFERS: &[BufferSpec] = &[
     BufferSpec::new("file.data", TO_SERVER, 0).multi().streaming(),
     BufferSpec::new("file.name", TO_SERVER, 0).multi(),
+    BufferSpec::new("file.magic", TO_SERVER, 0).multi(),
 ];
 
 /// SMTP.
@@ -123,6 +124,7 @@ impl Transaction for SmtpTx {
         let file = self.files.of(direction).nth(index)?;
         match BUFFERS.get(slot)?.name {
             "file.data" => file.buffer(),
+            "file.magic" => file.magic().map(|magic| Buffer::whole(magic.as_bytes())),
             _ => (!file.name.is_empty()).then(|| Buffer::whole(&file.name)),
         }
     }
