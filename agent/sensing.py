@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tapwarden.agent.composition import sensor_name
 from tapwarden.agent.config import Config, Layout
+from tapwarden.agent.native import native
 from tapwarden.agent.suricata_yaml import engine_config, merge
 from tapwarden.model.errors import ConfigError, SourceError
 from tapwarden.signatures.indicator_file import read_indicators
@@ -31,12 +32,12 @@ class Detection:
 
     def engine(self) -> "Engine":
         """A fresh engine."""
-        from tapwarden._core import Engine  # noqa: PLC0415 - `check` of a configuration works without the native core
-
+        engine = native("Engine")
         try:
-            return Engine(self.config, self.rules, self.indicators)
+            made: Engine = engine(self.config, self.rules, self.indicators)
         except ValueError as error:
             raise ConfigError(str(error), key="sensor.engine") from error
+        return made
 
 
 def detection(config: Config, layout: Layout, *, interface: str = "") -> Detection:
@@ -80,10 +81,9 @@ def _load_rules(found: Detection, config: Config, layout: Layout) -> None:
     files = expanded(config.sensor.rules, layout, "sensor.rules")
     if not files:
         return
-    from tapwarden._core import RuleSet  # noqa: PLC0415
-
+    rule_set = native("RuleSet")
     try:
-        rules = RuleSet(found.config, [str(file) for file in files], str(layout.etc))
+        rules: RuleSet = rule_set(found.config, [str(file) for file in files], str(layout.etc))
     except OSError as error:
         raise ConfigError(f"{error.filename or 'rules'}: {error.strerror or error}", key="sensor.rules") from error
     except ValueError as error:
@@ -100,8 +100,7 @@ def _load_indicators(found: Detection, config: Config, layout: Layout) -> None:
     files = expanded(config.sensor.indicators, layout, "sensor.indicators")
     if not files:
         return
-    from tapwarden._core import IndicatorSet  # noqa: PLC0415
-
+    indicator_set = native("IndicatorSet")
     items: list[tuple[str, str, str, str]] = []
     for path in files:
         try:
@@ -112,4 +111,4 @@ def _load_indicators(found: Detection, config: Config, layout: Layout) -> None:
         found.complaints += [f"{path}:{line}:1: no indicator: {text}" for line, text in read.bad_lines]
         if read.bad > len(read.bad_lines):
             found.complaints.append(f"{path}: {read.bad - len(read.bad_lines)} more lines are no indicators")
-    found.indicators, found.indicator_count = IndicatorSet(items), len(items)
+    found.indicators, found.indicator_count = indicator_set(items), len(items)

@@ -13,11 +13,18 @@ from tapwarden.model.errors import ConfigError
 @click.command(cls=Command)
 @click.option("--default", "print_default", is_flag=True, help="Print the commented default configuration and exit.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Check with this setting.")
+@click.option(
+    "--strict/--lenient",
+    default=True,
+    show_default=True,
+    help="Whether a rule or an indicator that cannot be loaded makes it fail; `run` starts without it.",
+)
 @click.pass_context
-def check(ctx: click.Context, print_default: bool, settings: tuple[str, ...]) -> int:
+def check(ctx: click.Context, print_default: bool, settings: tuple[str, ...], strict: bool) -> int:
     """Check the configuration, the rules and the indicators.
 
-    Every mistake is one line, FILE:LINE:COLUMN: what is wrong; with one, the exit code is 1.
+    Every mistake is one line, FILE:LINE:COLUMN: what is wrong; with one, the exit code is 1. With --lenient it is 1
+    only for what would keep `run` from starting: bad rules and indicators are told as warnings.
     """
     if print_default:
         click.echo(default_text(), nl=False)
@@ -25,18 +32,23 @@ def check(ctx: click.Context, print_default: bool, settings: tuple[str, ...]) ->
     asked = invocation()
     layout = layout_of(asked)
     complaints = [str(error) for error in problems(layout, asked.config, settings)]
+    warnings: list[str] = []
     rules = indicators = 0
     if not complaints:
         try:
             found = detection(load(layout, asked.config, settings), layout)
             if found.rules is None:
                 found.engine()
-            complaints, rules, indicators = found.complaints, found.rule_count, found.indicator_count
+            rules, indicators = found.rule_count, found.indicator_count
+            (complaints if strict else warnings).extend(found.complaints)
         except ConfigError as error:
             complaints = [str(error)]
     if asked.as_json:
-        print_json({"ok": not complaints, "rules": rules, "indicators": indicators, "problems": complaints})
+        counted = {"rules": rules, "indicators": indicators}
+        print_json({"ok": not complaints, **counted, "problems": complaints, "warnings": warnings})
     else:
+        for warning in warnings:
+            click.echo(f"warning: {printable(warning, keep_newlines=False)}", err=True)
         for complaint in complaints:
             click.echo(printable(complaint, keep_newlines=False), err=True)
         if complaints:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tapwarden.agent.cli.group import EXIT_PARTIAL, Command, Failure, printable
+from tapwarden.agent.native import native
 from tapwarden.agent.suricata_yaml import apply_setting, engine_config, read_suricata_yaml, unused_keys
 
 if TYPE_CHECKING:
@@ -124,10 +125,9 @@ def plan_jobs(captures: Sequence[Path], directory: Path) -> list[Job]:
 def _load_rules(config: str, files: Sequence[Path], *, verbose: int) -> "RuleSet | None":
     if not files:
         return None
-    from tapwarden._core import RuleSet  # noqa: PLC0415 - keeps --help quick
-
+    make = native("RuleSet")
     try:
-        rule_set = RuleSet(config, [str(file) for file in files])
+        rule_set: RuleSet = make(config, [str(file) for file in files])
     except OSError as error:
         raise Failure(f"{error.filename or 'rules'}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
@@ -149,7 +149,6 @@ def _load_rules(config: str, files: Sequence[Path], *, verbose: int) -> "RuleSet
 def _load_indicators(files: Sequence[Path], *, verbose: int) -> "IndicatorSet | None":
     if not files:
         return None
-    from tapwarden._core import IndicatorSet  # noqa: PLC0415
     from tapwarden.signatures.indicator_file import read_indicators  # noqa: PLC0415
 
     items = []
@@ -160,17 +159,16 @@ def _load_indicators(files: Sequence[Path], *, verbose: int) -> "IndicatorSet | 
             click.echo(f"{path}: {found.bad} lines are no indicators", err=True)
             for number, text in found.bad_lines if verbose else ():
                 click.echo(printable(f"{path}:{number}: {text}", keep_newlines=False), err=True)
-    return IndicatorSet(items)
+    made: IndicatorSet = native("IndicatorSet")(items)
+    return made
 
 
 def _analyse(job: Job, config: str, rules: "RuleSet | None", indicators: "IndicatorSet | None", advance: Any) -> Job:
     """Run one capture through a fresh engine. What goes wrong is told in the job: other captures go on."""
-    from tapwarden._core import CaptureFile, Engine  # noqa: PLC0415
-
     started = time.perf_counter()
     try:
-        source = CaptureFile(str(job.capture))
-        engine = Engine(config, rules, indicators)
+        source: CaptureFile = native("CaptureFile")(str(job.capture))
+        engine: Engine = native("Engine")(config, rules, indicators)
         job.target.parent.mkdir(parents=True, exist_ok=True)
         with job.target.open("wb") as out:
             _pump(engine, source, out, job, advance)

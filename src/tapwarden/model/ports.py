@@ -43,7 +43,7 @@ class Collector(Protocol):
 
 @runtime_checkable
 class Acknowledged(Protocol):
-    """A collector that can go back: it starts again behind the last batch that was stored, never behind one that was not."""
+    """A collector that can go back: it starts again behind the last batch that was stored, never further on."""
 
     def acknowledge(self, batch: Sequence[Event]) -> None:
         """This batch, and all before it, is stored; callable from another thread."""

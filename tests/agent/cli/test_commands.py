@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,50 @@ def test_check_names_lines_that_are_no_indicators(tmp_path: Path) -> None:
     ran = tapwarden(tmp_path, "check")
     assert ran.returncode == 1
     assert "list.txt:2:1: no indicator: not an indicator" in ran.stderr
+
+
+BAD_AND_GOOD = """\
+alert dns any any -> any any (msg:"good"; dns.query; content:"x"; sid:1; rev:1;)
+alert dns any any -> any any (msg:"bad"; no_such_keyword; sid:2; rev:1;)
+"""
+
+
+def test_a_rule_that_cannot_be_loaded_fails_a_check_and_is_a_warning_for_a_lenient_one(tmp_path: Path) -> None:
+    if not hasattr(pytest.importorskip("tapwarden._core", reason="the native core is not built"), "RuleSet"):
+        pytest.skip("the native core was built without rules")
+    configure(tmp_path, "sensor: {rules: [two.rules]}\n")
+    (tmp_path / "etc" / "two.rules").write_text(BAD_AND_GOOD)
+    for args in (["check"], ["check", "--strict"], ["-T"]):
+        ran = tapwarden(tmp_path, *args)
+        assert ran.returncode == 1, args
+        assert re.search(r"two\.rules:2:\d+: rule 2 not loaded: .*no_such_keyword", ran.stderr)
+    ran = tapwarden(tmp_path, "check", "--lenient")
+    assert ran.returncode == 0
+    assert "warning: " in ran.stderr
+    assert "two.rules:2:" in ran.stderr
+    assert "1 rules and 0 indicators loaded" in ran.stdout
+
+
+def test_a_lenient_check_still_refuses_what_keeps_run_from_starting(tmp_path: Path) -> None:
+    for text in ("sensor: {nme: x}\n", "sensor: {rules: [absent.rules]}\n", "sensor: {indicators: [absent.txt]}\n"):
+        configure(tmp_path, text)
+        assert tapwarden(tmp_path, "check", "--lenient").returncode == 1, text
+
+
+def test_a_native_core_without_rules_is_one_clear_line(tmp_path: Path) -> None:
+    """An editable install whose core was built from an older checkout has no RuleSet."""
+    configure(tmp_path, "sensor: {rules: [some.rules], interface: lo}\n")
+    (tmp_path / "etc" / "some.rules").write_text("")
+    old = "import sys, types; sys.modules['tapwarden._core'] = types.ModuleType('tapwarden._core');"
+    begin = (
+        "import tapwarden as t; t._core = sys.modules['tapwarden._core']; from tapwarden.__main__ import main; main()"
+    )
+    for args in (["run"], ["check"], ["read", "x.pcap", "-S", str(tmp_path / "etc" / "some.rules")]):
+        command = [sys.executable, "-c", old + begin, "--root", str(tmp_path), *args]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert ran.returncode == 1, args
+        assert "the native core is missing or older than this package" in ran.stderr, args
+        assert "Traceback" not in ran.stderr, args
 
 
 def test_doctor_tells_each_part_and_what_to_do(tmp_path: Path) -> None:
