@@ -52,6 +52,7 @@ class Parts:
     guard: Callable[[], Guard]
     desk: CaseDesk
     policies: Sequence[Policy]
+    ours: Callable[[str], bool]
     outbox: Outbox | None
     reporter: Reporter
 
@@ -85,6 +86,10 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
         guard = guard_of(config)
         ledger = Ledger(cases, mitigators, guard)
         networks = [ipaddress.ip_network(network) for network in config.sensor.home_net]
+
+        def ours(address: str) -> bool:
+            return _within(address, networks)
+
         desk = CaseDesk(
             cases=cases,
             events=events,
@@ -92,7 +97,7 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             rules=ReportingRules(profiles[config.reporting.profile], reporter, config.reporting.auto_send),
             clock=clock,
             new_id=new_id,
-            ours=lambda address: _within(address, networks),
+            ours=ours,
             detected_at=detected_at,
         )
         outbox = open_outbox(config, layout, cases, reporter, clock)
@@ -107,6 +112,7 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             guard,
             desk,
             [policy_of(policy) for policy in config.triage.policies],
+            ours,
             outbox,
             reporter,
         )

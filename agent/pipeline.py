@@ -62,11 +62,12 @@ class Pipeline:
         policies: Sequence[Policy],
         enrichments: Sequence[Enrichment],
         health: Health,
+        ours: Callable[[str], bool],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._events, self._cases, self._desk, self._ledger = events, cases, desk, ledger
         self._policies, self._enrichments, self._health = policies, enrichments, health
-        self._monotonic = monotonic
+        self._ours, self._monotonic = ours, monotonic
         self._queue: queue.Queue[Delivery | None] = queue.Queue(MAX_QUEUED)
         self._unstored: deque[Delivery] = deque()
         self._waiting_octets = 0
@@ -112,7 +113,7 @@ class Pipeline:
         whole = [replace(s, group=merged.get(s.group.id, s.group)) for s in self._untriaged]
         self._counts["alerts"] += sum(s.group.count for s in self._untriaged)
         self._untriaged.clear()
-        for matter in matters(whole, self._policies):
+        for matter in matters(whole, self._policies, self._ours):
             self._undecided[matter.policy.name, matter.subject] = matter
 
     def _decide(self) -> None:

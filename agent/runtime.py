@@ -59,6 +59,7 @@ class Runtime:
             policies=parts.policies,
             enrichments=[make() for make in ENRICHMENTS.values()],
             health=health,
+            ours=parts.ours,
         )
         self.ended = threading.Event()
         self.failures: dict[str, str] = {}

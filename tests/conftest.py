@@ -4,12 +4,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 TOP = Path(__file__).resolve().parent.parent
 SHARED = TOP.parent / "shared"
 
 MAY_SKIP = ("../shared is not there", "Suricata is not installed")
 """Reasons that CI accepts: it does not install these."""
+
+settings.register_profile("tapwarden", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tapwarden")
+"""How fast examples are made says how busy the machine is, not whether the code is right."""
 
 
 @pytest.fixture(scope="session")

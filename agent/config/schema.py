@@ -111,7 +111,7 @@ class Decide(Section):
     """A decision a policy makes in advance: its standing authority. It needs a reason, a legal basis and an end."""
 
     measure: Measure
-    targets: Literal["src", "dest", "domain"]
+    targets: Literal["src", "dest", "attacker", "domain"]
     scope: Text
     reason: Text
     legal_basis: Text

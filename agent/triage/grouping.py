@@ -1,11 +1,11 @@
 """Alerts with the same signature, source and destination become one sighting a batch."""
 
 import hashlib
-import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tapwarden.agent.triage.roles import Roles, canonical_address, roles_of
 from tapwarden.model.event import Event
 from tapwarden.model.incident import AlertGroup
 
@@ -17,10 +17,15 @@ MAX_BADGES = 8
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What a batch says about one group: ``group.count`` is the batch's; ``sources`` name the indicator feeds."""
+    """What a batch says about one group: ``group.count`` is the batch's; ``sources`` name the indicator feeds.
+
+    ``roles`` say who is who in the sessions behind the alerts, which source and destination of a group do not: an alert
+    on a response has the server as its source.
+    """
 
     group: AlertGroup
     sources: frozenset[str] = frozenset()
+    roles: frozenset[Roles] = frozenset()
 
 
 def group_alerts(events: Iterable[Event], badges: Callable[[Event], Iterable[str]]) -> Sequence[Sighting]:
@@ -66,7 +71,8 @@ def _sighting(event: Event, badges: Callable[[Event], Iterable[str]]) -> Sightin
         badges=tuple(badges(event))[:MAX_BADGES],
         sensor=str(event.eve.get("host", ""))[:MAX_TEXT],
     )
-    return Sighting(group, frozenset(_sources(event)))
+    roles = roles_of(event.eve, alert, src_ip, dest_ip)
+    return Sighting(group, frozenset(_sources(event)), frozenset({roles}))
 
 
 def _joined(one: Sighting, other: Sighting) -> Sighting:
@@ -80,7 +86,7 @@ def _joined(one: Sighting, other: Sighting) -> Sighting:
         event_id=latest.event_id,
         badges=tuple(dict.fromkeys((*a.badges, *b.badges)))[:MAX_BADGES],
     )
-    return Sighting(group, one.sources | other.sources)
+    return Sighting(group, one.sources | other.sources, one.roles | other.roles)
 
 
 def _sources(event: Event) -> Iterable[str]:
@@ -94,13 +100,3 @@ def _sources(event: Event) -> Iterable[str]:
 
 def _integer(value: Any, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else default
-
-
-def canonical_address(value: Any) -> str:
-    """Compressed text; IPv4-mapped IPv6 as IPv4, so that one host is one group. What is no address is ""."""
-    try:
-        address = ipaddress.ip_address(str(value))
-    except ValueError:
-        return ""
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)

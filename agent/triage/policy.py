@@ -1,6 +1,6 @@
 """Standing policies: which sightings concern one, and what it says should happen. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from tapwarden.model.incident import AlertGroup, ThreatClass, Verdict
 
 @dataclass(frozen=True, slots=True)
 class StandingDecision:
-    """What a policy decides in advance. ``targets`` is ``src``, ``dest`` or ``domain`` of the alerts."""
+    """What a policy decides in advance. ``targets``: ``src``, ``dest`` or ``attacker`` (see Roles), or ``domain``."""
 
     measure: Measure
     targets: str
@@ -59,8 +59,8 @@ class Policy:
 class Matter:
     """One thing a policy wants dealt with: groups that concern the same subject.
 
-    ``subject`` is the target's value, or the source address where nothing is decided. One policy and subject have at
-    most one open incident.
+    ``subject`` is the target's value, or the address that began the session where nothing is decided. One policy and
+    subject have at most one open incident.
     """
 
     policy: Policy
@@ -69,33 +69,34 @@ class Matter:
     groups: tuple[AlertGroup, ...]
 
 
-def matters(sightings: Iterable[Sighting], policies: Sequence[Policy]) -> Sequence[Matter]:
-    """What the policies say about these sightings, each policy and subject once, in order."""
+def matters(sightings: Iterable[Sighting], policies: Sequence[Policy], ours: Callable[[str], bool]) -> Sequence[Matter]:
+    """What the policies say about these sightings, each policy and subject once, in order. ``ours``: own addresses."""
     found: dict[tuple[str, str], Matter] = {}
     for sighting in sightings:
         for policy in policies:
             if not policy.concerns(sighting):
                 continue
-            for subject, target in _subjects(policy, sighting.group):
+            for subject, target in _subjects(policy, sighting, ours):
                 before = found.get((policy.name, subject))
                 groups = (*(before.groups if before else ()), sighting.group)
                 found[policy.name, subject] = Matter(policy, subject, target, groups)
     return tuple(found.values())
 
 
-def _subjects(policy: Policy, group: AlertGroup) -> Iterable[tuple[str, Target | None]]:
-    if policy.decide is None:
-        subject = group.src_ip or group.dest_ip
-        return [(subject, None)] if subject else []
-    match policy.decide.targets:
-        case "domain":
+def _subjects(policy: Policy, sighting: Sighting, ours: Callable[[str], bool]) -> Iterable[tuple[str, Target | None]]:
+    """Whom or what a policy deals with; where it cannot be told whom to act on, there is no target."""
+    targets: list[Target] = []
+    if policy.decide is not None:
+        if policy.decide.targets == "domain":
             # Only the most telling name (the alert's own question, SNI or host): the others may be bystanders.
-            targets = [Target(TargetType.DOMAIN, name) for name in group.badges[:1]]
-        case "src":
-            targets = [Target(TargetType.ADDRESS, group.src_ip)]
-        case _:
-            targets = [Target(TargetType.ADDRESS, group.dest_ip)]
-    return [(target.value, target) for target in targets if target.value]
+            targets = [Target(TargetType.DOMAIN, name) for name in sighting.group.badges[:1]]
+        else:
+            sides = sorted({roles.side(policy.decide.targets, ours) for roles in sighting.roles} - {""})
+            targets = [Target(TargetType.ADDRESS, side) for side in sides]
+    if targets:
+        return [(target.value, target) for target in targets]
+    clients = sorted({roles.client or roles.server for roles in sighting.roles} - {""})
+    return [(client, None) for client in clients]
 
 
 def is_due(actions: Iterable[Action], target: Target, now: datetime) -> bool:

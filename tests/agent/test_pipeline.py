@@ -72,6 +72,7 @@ class Bench:
             policies=parts.policies,
             enrichments=[make() for make in ENRICHMENTS.values()],
             health=self.health,
+            ours=parts.ours,
             monotonic=lambda: self.seconds,
         )
 
@@ -225,7 +226,7 @@ def test_every_step_is_in_the_audit_trail_and_the_trail_is_whole(
     (incident,) = bench.parts.cases.incidents()
     bench.parts.desk.close_incident(incident.id, by="ann", reason="done")
     verbs = {record.verb for record in bench.parts.cases.audit_records()}
-    assert {"incident.open", "decide", "approve", "incident.close"} <= verbs
+    assert {"incident.open", "decide", "action.approve", "incident.close"} <= verbs
     assert bench.parts.cases.verify_audit() is None
     with pytest.raises(RefusedError, match="was closed"):
         bench.parts.desk.close_incident(incident.id, by="ann", reason="again")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,7 +43,7 @@ def ours(address: str) -> bool:
 
 
 def incident_of(found: list[Sighting], policy: Policy) -> Incident:
-    matter = matters(found, [policy])[0]
+    matter = matters(found, [policy], ours)[0]
     return opened(
         matter.groups,
         incident_id="i1",
@@ -135,25 +136,68 @@ def test_all_conditions_of_a_policy_have_to_hold() -> None:
 
 def test_a_policy_makes_one_matter_of_all_groups_with_the_same_target() -> None:
     found = sightings(alert(1), alert(2), alert(3, dest="192.0.2.10"))
-    made = matters(found, [Policy("p", decide=BLOCK)])
+    made = matters(found, [Policy("p", decide=BLOCK)], ours)
     assert [(m.subject, len(m.groups)) for m in made] == [("192.0.2.9", 2), ("192.0.2.10", 1)]
     assert made[0].target == Target(TargetType.ADDRESS, "192.0.2.9")
 
 
-def test_a_policy_on_names_takes_only_the_most_telling_name_and_none_where_there_is_none() -> None:
+def test_a_policy_on_names_takes_only_the_most_telling_name_and_only_opens_where_there_is_none() -> None:
     domains = Policy("p", decide=replace(BLOCK, targets="domain"))
-    assert matters(sightings(alert()), [domains]) == ()
+    assert [m.target for m in matters(sightings(alert()), [domains], ours)] == [None]
     made = matters(
-        sightings(alert(dns={"query": [{"rrname": "bad.example"}]}, tls={"sni": "other.example"})), [domains]
+        sightings(alert(dns={"query": [{"rrname": "bad.example"}]}, tls={"sni": "other.example"})), [domains], ours
     )
     assert [m.target for m in made] == [Target(TargetType.DOMAIN, "bad.example")]
+
+
+def acted_on(targets: str, **fields: Any) -> list[str | None]:
+    """The addresses a policy with these targets acts on, given one alert."""
+    made = matters(sightings(event(**fields)), [Policy("p", decide=replace(BLOCK, targets=targets))], ours)
+    return [matter.target.value if matter.target else None for matter in made]
+
+
+OURS, C2 = "10.0.0.5", "192.0.2.9"
+RULE = {"signature_id": 1, "signature": "beacon", "severity": 1}
+REQUEST = {"src_ip": OURS, "dest_ip": C2, "alert": RULE}
+RESPONSE = {"src_ip": C2, "dest_ip": OURS, "alert": RULE}
+BEGAN = {"src_ip": OURS, "dest_ip": C2, "src_port": 40000, "dest_port": 80}
+
+
+@pytest.mark.parametrize("told", [{"direction": "to_client"}, {"flow": BEGAN}, {"flow": BEGAN, "direction": "?"}])
+@pytest.mark.parametrize(("targets", "acted"), [("dest", C2), ("src", OURS), ("attacker", C2)])
+def test_an_alert_on_a_response_acts_on_the_side_of_the_session_not_of_the_packet(
+    told: dict[str, Any], targets: str, acted: str
+) -> None:
+    assert acted_on(targets, **RESPONSE, **told) == [acted]
+
+
+@pytest.mark.parametrize("targets", ["dest", "attacker"])
+def test_a_policy_on_the_other_side_never_acts_on_our_client_where_the_direction_is_not_told(targets: str) -> None:
+    assert acted_on(targets, **REQUEST) == [C2]
+    assert OURS not in acted_on(targets, **RESPONSE)
+
+
+def test_our_own_host_is_acted_on_where_the_policy_and_the_direction_say_so() -> None:
+    """Quarantine: the infected host that began the session."""
+    assert acted_on("src", **REQUEST, direction="to_server") == [OURS]
+    assert acted_on("src", **REQUEST) == [None]
+    # Both sides ours: nothing can be mistaken for a stranger.
+    assert acted_on("dest", src_ip=OURS, dest_ip="10.0.0.9", alert=RULE) == ["10.0.0.9"]
+
+
+def test_the_rule_says_who_the_attacker_is() -> None:
+    """`target:dest_ip` on an attack that comes from inside; what the record names has to be a side of it."""
+    inside = {"source": {"ip": OURS}, "target": {"ip": "10.0.0.9"}}
+    assert acted_on("attacker", src_ip=OURS, dest_ip="10.0.0.9", alert={**RULE, **inside}) == [OURS]
+    assert acted_on("attacker", src_ip=OURS, dest_ip="10.0.0.9", alert=RULE) == [None]
+    assert acted_on("attacker", **{**REQUEST, "alert": {**RULE, "source": {"ip": "198.51.100.1"}}}) == [C2]
 
 
 def test_a_matter_with_an_open_incident_finds_it_until_it_is_closed() -> None:
     policy = Policy("p", decide=BLOCK)
     found = sightings(alert())
     incident = incident_of(found, policy)
-    matter = matters(found, [policy])[0]
+    matter = matters(found, [policy], ours)[0]
     assert open_incident_of(matter, [incident]) is incident
     assert open_incident_of(matter, [replace(incident, closed_at=NOW)]) is None
     assert open_incident_of(matter, [replace(incident, opened_by="policy:q")]) is None
