@@ -9,6 +9,7 @@ pub mod builder;
 pub mod bytes;
 pub mod chain;
 pub mod context;
+pub mod dataset_store;
 pub mod event_names;
 pub mod finish;
 pub mod header;
@@ -18,8 +19,10 @@ pub mod lexer;
 pub mod load;
 pub mod matcher;
 pub mod parse;
+pub mod reputation;
 pub mod signature;
 pub mod state;
+pub mod threshold;
 pub mod transform;
 
 pub use signature::{Action, Signature};
