@@ -12,6 +12,8 @@ mod path;
 mod tests;
 mod wants;
 
+use std::sync::Arc;
+
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::decode::Decoder;
@@ -19,7 +21,7 @@ use crate::event::sink::Records;
 use crate::event::stats;
 use crate::flow::Reason;
 use crate::packet::Frame;
-use crate::rule::Inspector;
+use crate::rule::{Detector, Inspector, RuleSet};
 use crate::time::Timestamp;
 use path::Path;
 
@@ -31,6 +33,8 @@ pub struct Engine {
     counters: Counters,
     first: Option<Timestamp>,
     stats_written_s: i64,
+    /// Rule sets so far.
+    generation: u32,
 }
 
 impl Engine {
@@ -42,12 +46,20 @@ impl Engine {
             counters: Counters::default(),
             first: None,
             stats_written_s: 0,
+            generation: 0,
         }
     }
 
     /// Look at packets with these rules from now on, or with none. Sessions that began without rules keep no raw stream.
     pub fn set_inspector(&mut self, inspector: Option<Box<dyn Inspector>>) {
         self.path.inspector = inspector;
+    }
+
+    /// Run these rules from now on; flows go on.
+    pub fn set_rules(&mut self, rules: Arc<RuleSet>) {
+        let config = Arc::clone(&self.path.config);
+        self.generation += 1;
+        self.path.inspector = Some(Box::new(Detector::new(rules, config, self.generation)));
     }
 
     /// Take frames, in the order they were captured.

@@ -1,7 +1,7 @@
 //! An engine as a Python object.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -12,6 +12,7 @@ use tapwarden_core::packet::Frame;
 use tapwarden_core::time::Timestamp;
 
 use crate::batch::Batch;
+use crate::rules::RuleSet;
 use crate::sources::{locked, AfPacket, CaptureFile};
 
 /// Frames taken from a ring in one call: bounds how long a batch of a busy interface grows.
@@ -35,12 +36,19 @@ impl Engine {
     fn new(
         py: Python<'_>,
         config: &str,
-        rules: Option<Py<PyAny>>,
+        rules: Option<&Bound<'_, RuleSet>>,
         indicators: Option<Py<PyAny>>,
     ) -> PyResult<Engine> {
-        let _ = (rules, indicators);
+        let _ = indicators;
         let config = config_of(config)?;
-        let engine = py.allow_threads(|| engine::Engine::new(config));
+        let rules = rules.map(|set| Arc::clone(&set.get().set));
+        let engine = py.allow_threads(|| {
+            let mut engine = engine::Engine::new(config);
+            if let Some(rules) = rules {
+                engine.set_rules(rules);
+            }
+            engine
+        });
         Ok(Engine {
             engine: Mutex::new(engine),
         })
@@ -115,6 +123,11 @@ impl Engine {
             engine.drain();
             Batch::new(engine.take_records())
         })
+    }
+
+    fn swap_rules(&self, py: Python<'_>, rules: &Bound<'_, RuleSet>) {
+        let set = Arc::clone(&rules.get().set);
+        py.allow_threads(|| locked(&self.engine).set_rules(set));
     }
 
     fn counters(&self) -> BTreeMap<String, u64> {

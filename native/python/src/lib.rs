@@ -9,6 +9,7 @@
 
 mod batch;
 mod engine;
+mod rules;
 mod sources;
 
 use pyo3::prelude::*;
@@ -19,6 +20,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("HYPERSCAN", cfg!(feature = "hyperscan"))?;
     m.add_class::<batch::Batch>()?;
     m.add_class::<engine::Engine>()?;
+    m.add_class::<rules::RuleSet>()?;
     m.add_class::<sources::AfPacket>()?;
     m.add_class::<sources::CaptureFile>()
 }

@@ -33,6 +33,8 @@ impl<'a> Buffer<'a> {
 /// What the rule layer remembers of a transaction in one direction.
 #[derive(Debug, Default)]
 pub struct DetectState {
+    /// Rules without a fast pattern were tried.
+    pub begun: bool,
     /// Detection on this direction is over.
     pub done: bool,
     /// Bits of prefilter buffers already scanned completely.

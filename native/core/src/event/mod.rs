@@ -1,5 +1,6 @@
 //! EVE records: one file per kind, and the JSON they are written with.
 
+pub mod alert;
 pub mod anomaly;
 pub mod flow;
 pub mod header;

@@ -10,6 +10,7 @@ pub mod bytes;
 pub mod chain;
 pub mod context;
 pub mod dataset_store;
+pub mod detect;
 pub mod event_names;
 pub mod finish;
 pub mod header;
@@ -18,13 +19,18 @@ pub mod keyword;
 pub mod lexer;
 pub mod load;
 pub mod matcher;
+pub mod memory;
 pub mod parse;
-pub mod reputation;
+pub mod set;
 pub mod signature;
 pub mod state;
 pub mod threshold;
+mod transaction;
 pub mod transform;
 
+pub use detect::Detector;
+pub use memory::FlowDetect;
+pub use set::RuleSet;
 pub use signature::{Action, Signature};
 
 use crate::app::AppLayer;
@@ -32,10 +38,6 @@ use crate::event::sink::Records;
 use crate::flow::Flow;
 use crate::packet::Packet;
 use crate::stream::Session;
-
-/// What the rule layer remembers of a flow: flowbits, flowints, raw-stream and header-only matches already made.
-#[derive(Debug, Default)]
-pub struct FlowDetect {}
 
 /// A packet with everything known about the conversation it belongs to, after stream and application layer took it in.
 #[derive(Debug)]

@@ -1,0 +1,590 @@
+//! Rules run on a packet and what is known of its conversation.
+//!
+//! Addresses alone, once a flow and direction; then rules on the packet and the stream; then rules on transactions. What
+//! matched is ordered, thinned (pass rules, thresholds, the limit a packet) and written.
+
+use std::sync::Arc;
+
+use super::dataset_store::Datasets;
+use super::inspect::{Inspector as Machine, Subject};
+use super::matcher::Space;
+use super::memory::{self, FlowDetect, Hosts};
+use super::set::{Class, RuleSet};
+use super::signature::{BufferGroup, Kind, PacketBuffer, Place, Signature, View};
+use super::state::{Effect, StateTest};
+use super::threshold::Thresholds;
+use super::{Action, Inspector, Scene};
+use crate::config::Config;
+use crate::event::alert::{self, Alert};
+use crate::event::sink::Records;
+use crate::packet::{Direction, Packet, Transport};
+use crate::stream::Session;
+
+/// A rule that matched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hit {
+    pub(super) rule: u32,
+    pub(super) transaction: Option<u64>,
+    pub(super) stream: bool,
+}
+
+/// What is worked with, kept so that nothing is allocated.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) machine: Machine,
+    pub(super) space: Space,
+    pub(super) found: Vec<u32>,
+    pub(super) candidates: Vec<u32>,
+    pub(super) transformed: Vec<u8>,
+    pub(super) spare: Vec<u8>,
+    pub(super) hosts: Hosts,
+    pub(super) datasets: Datasets,
+    pub(super) hits: Vec<Hit>,
+}
+
+/// Runs a rule set. One for each engine.
+#[derive(Debug)]
+pub struct Detector {
+    set: Arc<RuleSet>,
+    generation: u32,
+    config: Arc<Config>,
+    work: Work,
+    thresholds: Thresholds,
+    alerts: u64,
+    suppressed: u64,
+    overflow: u64,
+}
+
+impl Detector {
+    /// A detector that remembers nothing yet; `generation` tells its rule set from the one before.
+    pub fn new(set: Arc<RuleSet>, config: Arc<Config>, generation: u32) -> Detector {
+        Detector {
+            work: Work {
+                machine: Machine::new(config.detect.inspection_recursion_limit),
+                space: Space::default(),
+                found: Vec::new(),
+                candidates: Vec::new(),
+                transformed: Vec::new(),
+                spare: Vec::new(),
+                hosts: Hosts::default(),
+                datasets: Datasets::new(&set.datasets),
+                hits: Vec::new(),
+            },
+            thresholds: Thresholds::default(),
+            alerts: 0,
+            suppressed: 0,
+            overflow: 0,
+            generation,
+            set,
+            config,
+        }
+    }
+
+    fn finish(&mut self, scene: &mut Scene<'_, '_>, records: &mut Records) {
+        let Detector {
+            set,
+            config,
+            work,
+            thresholds,
+            alerts,
+            suppressed,
+            overflow,
+            ..
+        } = self;
+        work.hits.sort_by_key(|hit| (hit.rule, hit.transaction));
+        let packet = scene.packet;
+        let mut raised = 0;
+        for hit in &work.hits {
+            let signature = &set.signatures[hit.rule as usize];
+            if signature.action == Action::Pass {
+                if let Some(scene) = &mut scene.flow {
+                    if hit.stream || hit.transaction.is_some() || signature.kind != Kind::Packet {
+                        scene.detect.passed = true;
+                    }
+                }
+                break;
+            }
+            let flow = scene.flow.as_ref().map(|scene| &*scene.flow);
+            if signature.noalert || signature.action == Action::Config {
+                continue;
+            }
+            if !thresholds.alerts(signature, packet, flow) {
+                *suppressed += 1;
+                continue;
+            }
+            if raised >= config.detect.packet_alert_max {
+                *overflow += 1;
+                continue;
+            }
+            raised += 1;
+            *alerts += 1;
+            if config.output.disabled.iter().any(|kind| kind == "alert") {
+                continue;
+            }
+            write(*hit, signature, scene, set, config, records);
+        }
+        if raised > 0 {
+            if let Some(scene) = &mut scene.flow {
+                scene.flow.alerted = true;
+            }
+        }
+        work.hits.clear();
+    }
+}
+
+fn write(
+    hit: Hit,
+    signature: &Signature,
+    scene: &Scene<'_, '_>,
+    set: &RuleSet,
+    config: &Config,
+    records: &mut Records,
+) {
+    let packet = scene.packet;
+    let about = scene.flow.as_ref();
+    let transaction = hit.transaction.and_then(|id| {
+        let transactions = about?.app.parser.as_ref()?.transactions();
+        Some((id, transactions.get(id)?))
+    });
+    let bits: Vec<&str> = about.map_or_else(Vec::new, |scene| {
+        scene
+            .detect
+            .bits
+            .iter()
+            .filter_map(|bit| Some(set.names.name(*bit)?.1))
+            .collect()
+    });
+    let session = about.and_then(|scene| scene.tcp.as_deref());
+    let streamed = match (session, packet.direction) {
+        (Some(session), Some(direction)) if hit.stream => {
+            session.raw_window(direction).map(|(octets, _)| octets)
+        }
+        _ => None,
+    };
+    let alert = Alert {
+        packet,
+        flow: about.map(|scene| &*scene.flow),
+        app: about.map(|scene| &*scene.app),
+        transaction,
+        payload: streamed.unwrap_or(packet.payload),
+        stream: streamed.is_some(),
+        bits: &bits,
+        blocked: false,
+    };
+    alert::write(&alert, signature, &config.output, records);
+}
+
+impl Inspector for Detector {
+    fn inspect(&mut self, scene: &mut Scene<'_, '_>, records: &mut Records) {
+        let packet = scene.packet;
+        let Detector {
+            set, config, work, ..
+        } = self;
+        match &mut scene.flow {
+            None => {
+                let view = View {
+                    packet,
+                    flow: None,
+                    tcp: None,
+                    app: None,
+                };
+                address_rules(set, &view, None, work);
+                packet_rules(set, &view, None, work, false);
+            }
+            Some(about) => {
+                about.detect.belong_to(self.generation);
+                if about.flow.inspection_off || about.detect.passed {
+                    give_up(about, packet);
+                    return;
+                }
+                let direction = packet.direction.unwrap_or(Direction::ToServer);
+                let first = !std::mem::replace(&mut about.detect.addresses_done[direction.index()], true);
+                let established = !matches!(packet.transport, Transport::Tcp(_)) || packet.established;
+                let ready = established
+                    && about
+                        .tcp
+                        .as_deref()
+                        .is_some_and(|session| session.raw_ready(direction, &config.stream));
+                {
+                    let view = View {
+                        packet,
+                        flow: Some(about.flow),
+                        tcp: about.tcp.as_deref(),
+                        app: Some(about.app),
+                    };
+                    if first {
+                        address_rules(set, &view, Some(about.detect), work);
+                    }
+                    packet_rules(set, &view, Some(about.detect), work, ready);
+                }
+                super::transaction::run(set, about, packet, direction, work);
+                if !work.hits.is_empty() {
+                    self.finish(scene, records);
+                }
+                if let Some(about) = &mut scene.flow {
+                    if ready {
+                        done_with_stream(about.tcp.as_deref_mut(), direction, &self.set);
+                    }
+                }
+                return;
+            }
+        }
+        if !self.work.hits.is_empty() {
+            self.finish(scene, records);
+        }
+    }
+
+    fn counters(&self) -> Vec<(String, u64)> {
+        vec![
+            ("detect.alert".into(), self.alerts),
+            ("detect.alert_queue_overflow".into(), self.overflow),
+            ("detect.alerts_suppressed".into(), self.suppressed),
+            ("detect.dataset_drops".into(), self.work.datasets.dropped),
+            ("detect.hostbits_drops".into(), self.work.hosts.dropped),
+            ("detect.threshold_drops".into(), self.thresholds.dropped),
+        ]
+    }
+}
+
+/// Nothing of the flow is looked at: what waits for a look is let go.
+fn give_up(about: &mut super::FlowScene<'_>, packet: &Packet<'_>) {
+    let Some(direction) = packet.direction else { return };
+    if let Some(session) = about.tcp.as_deref_mut() {
+        let windows = session.raw_windows(direction);
+        let upto = windows.fold(0, |_, (offset, octets)| offset + octets.len() as u64);
+        session.raw_done(direction, upto);
+    }
+    if let Some(parser) = about.app.parser.as_mut() {
+        let transactions = parser.transactions_mut();
+        for id in transactions.first()..transactions.end() {
+            if let Some(transaction) = transactions.get_mut(id) {
+                transaction.meta_mut().detect[direction.index()].done = true;
+                transaction.inspected(direction);
+            }
+        }
+    }
+}
+
+fn done_with_stream(session: Option<&mut Session>, direction: Direction, set: &RuleSet) {
+    let Some(session) = session else { return };
+    let looked = set.streams[direction.index()].matcher().is_some()
+        || !set.streams[direction.index()].always.is_empty();
+    let upto = if looked {
+        let mut windows = session.raw_windows(direction);
+        windows.by_ref().for_each(drop);
+        windows.progress()
+    } else {
+        0
+    };
+    session.raw_done(direction, upto);
+}
+
+fn address_rules(set: &RuleSet, view: &View<'_, '_>, detect: Option<&FlowDetect>, work: &mut Work) {
+    if view.packet.ip.version == 0 || view.packet.pseudo {
+        return;
+    }
+    let _ = detect;
+    for &rule in &set.addresses {
+        let signature = &set.signatures[rule as usize];
+        if header_fits(signature, view) {
+            work.hits.push(Hit {
+                rule,
+                transaction: None,
+                stream: false,
+            });
+        }
+    }
+}
+
+/// Rules on packets and streams.
+fn packet_rules(
+    set: &RuleSet,
+    view: &View<'_, '_>,
+    mut detect: Option<&mut FlowDetect>,
+    work: &mut Work,
+    ready: bool,
+) {
+    let packet = view.packet;
+    let direction = packet.direction.unwrap_or(Direction::ToServer).index();
+    let class = Class::of(packet.ip.proto);
+    let mut candidates = std::mem::take(&mut work.candidates);
+    candidates.clear();
+    if packet.ip.version != 0 && !packet.fragment {
+        let group = &set.packets[class as usize][direction];
+        candidates.extend_from_slice(&group.always);
+        let payload = if packet.payload_inspected_elsewhere {
+            &[][..]
+        } else {
+            packet.payload
+        };
+        if let Some(matcher) = group.matcher() {
+            scan(matcher, payload, work, |needle| {
+                candidates.extend_from_slice(group.rules_of(needle))
+            });
+        }
+        if class == Class::Tcp {
+            let streams = &set.streams[direction];
+            if ready {
+                candidates.extend_from_slice(&streams.always);
+                if let (Some(matcher), Some(session), Some(direction)) =
+                    (streams.matcher(), view.tcp, packet.direction)
+                {
+                    for (_, octets) in session.raw_windows(direction) {
+                        scan(matcher, octets, work, |needle| {
+                            candidates.extend_from_slice(streams.rules_of(needle))
+                        });
+                    }
+                }
+            }
+            // What was taken into the stream is looked at there.
+            if !packet.in_stream && !payload.is_empty() {
+                candidates.extend_from_slice(&streams.always);
+                if let Some(matcher) = streams.matcher() {
+                    scan(matcher, payload, work, |needle| {
+                        candidates.extend_from_slice(streams.rules_of(needle))
+                    });
+                }
+            }
+        }
+    }
+    if !packet.events.is_empty() {
+        candidates.extend_from_slice(&set.events);
+    }
+    protocol_rules(set, view, detect.as_deref_mut(), &mut candidates);
+    candidates.sort_unstable();
+    candidates.dedup();
+    for &rule in &candidates {
+        let signature = &set.signatures[rule as usize];
+        if let Some(stream) = packet_rule(signature, view, detect.as_deref(), work, ready) {
+            matched(
+                signature,
+                view,
+                detect.as_deref_mut(),
+                work,
+                Hit {
+                    rule,
+                    transaction: None,
+                    stream,
+                },
+            );
+        }
+    }
+    work.candidates = candidates;
+}
+
+/// Rules that ask for nothing but the protocol are run once a direction, when it is known.
+fn protocol_rules(
+    set: &RuleSet,
+    view: &View<'_, '_>,
+    detect: Option<&mut FlowDetect>,
+    candidates: &mut Vec<u32>,
+) {
+    let (Some(detect), Some(app), Some(direction)) = (detect, view.app, view.packet.direction) else {
+        return;
+    };
+    let at = direction.index();
+    if detect.protocol_done[at] || !(app.detection_done[at] || app.by_direction[at].name().is_some()) {
+        return;
+    }
+    detect.protocol_done[at] = true;
+    candidates.extend_from_slice(&set.protocols);
+}
+
+/// Look for patterns; `take` gets the needles.
+pub(super) fn scan(
+    matcher: &super::matcher::Matcher,
+    octets: &[u8],
+    work: &mut Work,
+    mut take: impl FnMut(u32),
+) {
+    work.found.clear();
+    matcher.scan(octets, &mut work.space, &mut work.found);
+    for &needle in &work.found {
+        take(needle);
+    }
+}
+
+/// A rule matched: what it leaves behind, and the hit.
+pub(super) fn matched(
+    signature: &Signature,
+    view: &View<'_, '_>,
+    mut detect: Option<&mut FlowDetect>,
+    work: &mut Work,
+    hit: Hit,
+) {
+    for effect in &signature.effects {
+        if matches!(effect, Effect::Bit { .. } | Effect::Integer { .. }) {
+            memory::apply(effect, view, detect.as_deref_mut(), &mut work.hosts);
+        }
+    }
+    work.hits.push(hit);
+}
+
+/// Protocol, direction, addresses and ports.
+pub(super) fn header_fits(signature: &Signature, view: &View<'_, '_>) -> bool {
+    let packet = view.packet;
+    let header = &signature.header;
+    if packet.ip.version == 0 {
+        return header.protocols.packet_header || signature.kind == Kind::EventOnly;
+    }
+    if !header.protocols.contains(packet.ip.proto)
+        || header.protocols.version != 0 && header.protocols.version != packet.ip.version
+    {
+        return false;
+    }
+    if signature.direction.is_some() && signature.direction != packet.direction {
+        return false;
+    }
+    if !(header.sport.any && header.dport.any) {
+        if packet.fragment || !matches!(packet.ip.proto, 6 | 17 | 132) {
+            return false;
+        }
+        if !header.sport.contains(packet.sport) || !header.dport.contains(packet.dport) {
+            return false;
+        }
+    }
+    header.src.contains(packet.src) && header.dst.contains(packet.dst)
+}
+
+/// What `flow:` asks.
+pub(super) fn flow_fits(signature: &Signature, view: &View<'_, '_>) -> bool {
+    let Some(flow) = &signature.flow else { return true };
+    if view.flow.is_none() {
+        return false;
+    }
+    flow.established
+        .is_none_or(|wanted| view.packet.established == wanted)
+        && flow
+            .reassembled
+            .is_none_or(|wanted| view.packet.reassembled == wanted)
+}
+
+/// Conditions on the packet and on what is remembered.
+pub(super) fn packet_fits(
+    signature: &Signature,
+    view: &View<'_, '_>,
+    detect: Option<&FlowDetect>,
+    work: &mut Work,
+) -> bool {
+    signature.packet.iter().all(|condition| condition.matches(view))
+        && signature.state.iter().all(|test| match test {
+            StateTest::Reputation { .. } => false,
+            test => memory::holds(test, view, detect, &work.hosts).unwrap_or(false),
+        })
+}
+
+/// Whether a rule on packets matches, and whether it did in the stream.
+fn packet_rule(
+    signature: &Signature,
+    view: &View<'_, '_>,
+    detect: Option<&FlowDetect>,
+    work: &mut Work,
+    ready: bool,
+) -> Option<bool> {
+    if !header_fits(signature, view) || !flow_fits(signature, view) {
+        return None;
+    }
+    if !signature.app.is_empty() {
+        let protocol = view.app?.protocol()?;
+        if !signature
+            .protocols
+            .iter()
+            .any(|known| std::ptr::eq(*known, protocol))
+        {
+            return None;
+        }
+    }
+    if !packet_fits(signature, view, detect, work) {
+        return None;
+    }
+    work.machine.begin(signature.variables);
+    for group in &signature.groups {
+        if !packet_buffer_fits(group, view.packet, work) {
+            return None;
+        }
+    }
+    if signature.payload.is_empty() {
+        return Some(false);
+    }
+    payload_fits(signature, view, work, ready)
+}
+
+fn payload_fits(signature: &Signature, view: &View<'_, '_>, work: &mut Work, ready: bool) -> Option<bool> {
+    let packet = view.packet;
+    let on = signature.payload_on;
+    let tcp = packet.ip.proto == 6;
+    if tcp && on.stream {
+        if let (true, Some(session), Some(direction)) = (ready, view.tcp, packet.direction) {
+            for (_, octets) in session.raw_windows(direction) {
+                if chain_fits(signature, octets, work) {
+                    return Some(true);
+                }
+            }
+        }
+        if !on.packet && packet.in_stream {
+            return None;
+        }
+    }
+    if packet.payload_inspected_elsewhere || packet.payload.is_empty() {
+        return None;
+    }
+    chain_fits(signature, packet.payload, work).then_some(false)
+}
+
+pub(super) fn chain_fits(signature: &Signature, octets: &[u8], work: &mut Work) -> bool {
+    if octets.is_empty() {
+        return false;
+    }
+    let Work {
+        machine, datasets, ..
+    } = work;
+    machine.inspect(&signature.payload, &Subject::whole(octets), datasets)
+}
+
+/// Conditions on a header of the packet.
+fn packet_buffer_fits(group: &BufferGroup, packet: &Packet<'_>, work: &mut Work) -> bool {
+    let Place::Packet(buffer) = group.place else {
+        return false;
+    };
+    let mut room = [0; 16];
+    let octets: &[u8] = match (buffer, packet.ip.version, &packet.transport) {
+        (PacketBuffer::Ipv4Header, 4, _) | (PacketBuffer::Ipv6Header, 6, _) => packet.ip.header,
+        (PacketBuffer::TcpHeader, _, Transport::Tcp(_))
+        | (PacketBuffer::UdpHeader, _, Transport::Udp)
+        | (PacketBuffer::Icmpv4Header, _, Transport::Icmp(_))
+        | (PacketBuffer::Icmpv6Header, _, Transport::Icmp6(_)) => packet.transport_header,
+        (PacketBuffer::SourceAddress, 4 | 6, _) => {
+            let length = super::keyword::network::address_octets(packet.src, &mut room);
+            &room[..length]
+        }
+        (PacketBuffer::DestinationAddress, 4 | 6, _) => {
+            let length = super::keyword::network::address_octets(packet.dst, &mut room);
+            &room[..length]
+        }
+        _ => return false,
+    };
+    group_fits(group, &Subject::whole(octets), work)
+}
+
+/// A group's conditions on octets, after its transforms.
+pub(super) fn group_fits(group: &BufferGroup, subject: &Subject<'_>, work: &mut Work) -> bool {
+    let Work {
+        machine,
+        datasets,
+        transformed,
+        spare,
+        ..
+    } = work;
+    if group.transforms.is_empty() {
+        return machine.inspect(&group.chain, subject, datasets);
+    }
+    super::transform::apply_all(&group.transforms, subject.data, transformed, spare);
+    machine.inspect(
+        &group.chain,
+        &Subject {
+            data: transformed,
+            ..*subject
+        },
+        datasets,
+    )
+}

@@ -1,0 +1,231 @@
+//! What rules remember: bits and numbers of flows, bits of hosts and pairs of hosts for a time.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::signature::View;
+use super::state::{BitChange, Effect, IntegerChange, IntegerCompare, IntegerValue, Memory, StateTest};
+
+/// Bits and numbers a flow can have.
+const MAX_OF_FLOW: usize = 128;
+
+/// Host and pair bits kept at once.
+const MAX_OF_HOSTS: usize = 1 << 18;
+
+/// What the rule layer remembers of a flow.
+#[derive(Debug, Default)]
+pub struct FlowDetect {
+    /// Which rule set the rest belongs to: names are numbered by set.
+    pub(super) generation: u32,
+    /// Flow bits that are set.
+    pub(super) bits: SmallVec<[u32; 4]>,
+    /// Flow numbers.
+    pub(super) integers: SmallVec<[(u32, u32); 2]>,
+    /// Captures kept with the flow.
+    pub(super) variables: Vec<(u32, Arc<[u8]>)>,
+    /// Address-only rules were run, by direction.
+    pub(super) addresses_done: [bool; 2],
+    /// Protocol-only rules were run, by direction.
+    pub(super) protocol_done: [bool; 2],
+    /// A pass rule let the flow pass.
+    pub(super) passed: bool,
+}
+
+impl FlowDetect {
+    /// Forget what was remembered for another rule set.
+    pub(super) fn belong_to(&mut self, generation: u32) {
+        if self.generation != generation {
+            *self = FlowDetect {
+                generation,
+                passed: self.passed,
+                ..FlowDetect::default()
+            };
+        }
+    }
+}
+
+/// Whose bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Owner {
+    Host(IpAddr),
+    Pair(IpAddr, IpAddr),
+}
+
+/// Bits of hosts and pairs, until they expire. Bounded; over the bound none is added, which is counted.
+#[derive(Debug, Default)]
+pub struct Hosts {
+    bits: HashMap<(Owner, u32), i64>,
+    /// Bits that found no room.
+    pub dropped: u64,
+}
+
+fn owner(memory: Memory, view: &View<'_, '_>) -> Option<Owner> {
+    let (src, dst) = (view.packet.src, view.packet.dst);
+    Some(match memory {
+        Memory::Flow => return None,
+        Memory::Source => Owner::Host(src),
+        Memory::Destination => Owner::Host(dst),
+        Memory::Pair => Owner::Pair(src.min(dst), src.max(dst)),
+    })
+}
+
+impl Hosts {
+    fn is_set(&self, owner: Owner, name: u32, now_s: i64) -> bool {
+        self.bits.get(&(owner, name)).is_some_and(|until| *until >= now_s)
+    }
+
+    fn change(&mut self, owner: Owner, name: u32, change: BitChange, expire_s: u32, now_s: i64) {
+        let set = self.is_set(owner, name, now_s);
+        match (change, set) {
+            (BitChange::Unset, _) | (BitChange::Toggle, true) => {
+                self.bits.remove(&(owner, name));
+            }
+            (BitChange::Set, _) | (BitChange::Toggle, false) => {
+                if self.bits.len() >= MAX_OF_HOSTS && !self.bits.contains_key(&(owner, name)) {
+                    self.bits.retain(|_, until| *until >= now_s);
+                    if self.bits.len() >= MAX_OF_HOSTS {
+                        self.dropped += 1;
+                        return;
+                    }
+                }
+                self.bits.insert((owner, name), now_s + i64::from(expire_s));
+            }
+        }
+    }
+}
+
+/// Whether a condition on what is remembered holds; `None` for those that others answer (reputation).
+pub fn holds(
+    test: &StateTest,
+    view: &View<'_, '_>,
+    flow: Option<&FlowDetect>,
+    hosts: &Hosts,
+) -> Option<bool> {
+    let now_s = view.packet.ts.seconds();
+    Some(match test {
+        StateTest::Bits {
+            memory: Memory::Flow,
+            names,
+            wanted,
+            ..
+        } => match flow {
+            Some(flow) => names.iter().any(|name| flow.bits.contains(name)) == *wanted,
+            None => !wanted,
+        },
+        StateTest::Bits {
+            memory,
+            names,
+            wanted,
+            ..
+        } => match owner(*memory, view) {
+            Some(owner) => names.iter().any(|name| hosts.is_set(owner, *name, now_s)) == *wanted,
+            None => !wanted,
+        },
+        StateTest::IntegerSet { name, wanted } => {
+            flow.is_some_and(|flow| integer(flow, *name).is_some()) == *wanted && flow.is_some()
+        }
+        StateTest::Integer { name, compare, value } => {
+            let Some(flow) = flow else { return Some(false) };
+            let (Some(have), Some(with)) = (integer(flow, *name), value_of(flow, *value)) else {
+                return Some(false);
+            };
+            match compare {
+                IntegerCompare::Less => have < with,
+                IntegerCompare::LessOrEqual => have <= with,
+                IntegerCompare::Equal => have == with,
+                IntegerCompare::NotEqual => have != with,
+                IntegerCompare::GreaterOrEqual => have >= with,
+                IntegerCompare::Greater => have > with,
+            }
+        }
+        StateTest::Variable {
+            name,
+            content,
+            negated,
+        } => {
+            let Some(flow) = flow else { return Some(false) };
+            let found = flow
+                .variables
+                .iter()
+                .any(|(known, octets)| known == name && memchr::memmem::find(octets, content).is_some());
+            found != *negated
+        }
+        StateTest::Reputation { .. } => return None,
+    })
+}
+
+fn integer(flow: &FlowDetect, name: u32) -> Option<u32> {
+    flow.integers
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| *value)
+}
+
+fn value_of(flow: &FlowDetect, value: IntegerValue) -> Option<u32> {
+    match value {
+        IntegerValue::Number(number) => Some(number),
+        IntegerValue::Name(name) => integer(flow, name),
+    }
+}
+
+/// Do what a match leaves behind in memory; other effects are not looked at.
+pub fn apply(effect: &Effect, view: &View<'_, '_>, flow: Option<&mut FlowDetect>, hosts: &mut Hosts) {
+    match (effect, flow) {
+        (
+            Effect::Bit {
+                memory: Memory::Flow,
+                name,
+                change,
+                ..
+            },
+            Some(flow),
+        ) => {
+            let at = flow.bits.iter().position(|bit| bit == name);
+            match (change, at) {
+                (BitChange::Set | BitChange::Toggle, None) if flow.bits.len() < MAX_OF_FLOW => {
+                    flow.bits.push(*name)
+                }
+                (BitChange::Unset | BitChange::Toggle, Some(at)) => {
+                    flow.bits.remove(at);
+                }
+                _ => {}
+            }
+        }
+        (
+            Effect::Bit {
+                memory,
+                name,
+                change,
+                expire_s,
+            },
+            _,
+        ) => {
+            if let Some(owner) = owner(*memory, view) {
+                hosts.change(owner, *name, *change, *expire_s, view.packet.ts.seconds());
+            }
+        }
+        (Effect::Integer { name, change, value }, Some(flow)) => {
+            // A number never set counts from 0; another flowint that was never set changes nothing.
+            let Some(by) = value_of(flow, *value) else { return };
+            let have = integer(flow, *name);
+            let new = match change {
+                IntegerChange::Set => by,
+                IntegerChange::Add => have.unwrap_or(0).wrapping_add(by),
+                IntegerChange::Subtract => match have {
+                    Some(have) => have.wrapping_sub(by),
+                    None => return,
+                },
+            };
+            let at = flow.integers.iter().position(|(known, _)| known == name);
+            match at {
+                Some(at) => flow.integers[at].1 = new,
+                None if flow.integers.len() < MAX_OF_FLOW => flow.integers.push((*name, new)),
+                None => {}
+            }
+        }
+        _ => {}
+    }
+}

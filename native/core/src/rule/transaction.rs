@@ -1,0 +1,388 @@
+//! Rules run on transactions: conditions are answered as the transaction progresses, answers are kept with it.
+
+use super::detect::{chain_fits, flow_fits, group_fits, header_fits, matched, packet_fits, scan, Hit, Work};
+use super::inspect::Subject;
+use super::memory::FlowDetect;
+use super::set::{RuleSet, Transactions};
+use super::signature::{FileTest, Place, Signature, Slot, TxCondition, View};
+use super::FlowScene;
+use crate::app::{DetectState, Protocol, Transaction};
+use crate::file::File;
+use crate::packet::{Direction, Packet};
+
+/// Rules that wait on one transaction and direction at most.
+const MAX_PARTIAL: usize = 512;
+
+/// What became of a rule on a transaction.
+enum Outcome {
+    /// All conditions hold.
+    Match,
+    /// Those of these bits hold, others cannot be answered yet.
+    Waits(u32),
+    /// It cannot match.
+    No,
+}
+
+/// What a look at a transaction works on.
+struct Look<'a, 'p> {
+    set: &'a RuleSet,
+    view: View<'a, 'p>,
+    protocol: &'static Protocol,
+    transaction: &'a dyn Transaction,
+    id: u64,
+    direction: Direction,
+    progress: u8,
+    complete: bool,
+}
+
+/// Run the rules on all transactions of the flow.
+pub(super) fn run(
+    set: &RuleSet,
+    about: &mut FlowScene<'_>,
+    packet: &Packet<'_>,
+    direction: Direction,
+    work: &mut Work,
+) {
+    let Some(protocol) = about.app.protocol() else {
+        return;
+    };
+    let Some(groups) = set.transactions_of(protocol, direction) else {
+        return;
+    };
+    let Some(parser) = about.app.parser.as_ref() else {
+        return;
+    };
+    let (first, end) = (parser.transactions().first(), parser.transactions().end());
+    let over = about.app.ended[direction.index()] || packet.pseudo && packet.stream_ended;
+    for id in first..end {
+        let Some(transaction) = transaction_mut(about, id) else {
+            continue;
+        };
+        let only = transaction.only();
+        let meta = transaction.meta_mut();
+        if only.is_some_and(|only| only != direction) {
+            meta.detect[direction.index()].done = true;
+            continue;
+        }
+        if let Some(only) = only {
+            meta.detect[only.opposite().index()].done = true;
+        }
+        if meta.detect[direction.index()].done {
+            continue;
+        }
+        let mut state = std::mem::take(&mut meta.detect[direction.index()]);
+        let complete = {
+            let Some(transaction) = about
+                .app
+                .parser
+                .as_ref()
+                .and_then(|parser| parser.transactions().get(id))
+            else {
+                continue;
+            };
+            let complete = transaction.complete(direction) || over;
+            let look = Look {
+                set,
+                view: View {
+                    packet,
+                    flow: Some(about.flow),
+                    tcp: about.tcp.as_deref(),
+                    app: Some(about.app),
+                },
+                protocol,
+                transaction,
+                id,
+                direction,
+                progress: transaction.progress(direction),
+                complete,
+            };
+            if look.progress > 0 || complete {
+                look.at(groups, &mut state, about.detect, work);
+            }
+            complete
+        };
+        state.done = complete;
+        if let Some(transaction) = transaction_mut(about, id) {
+            transaction.inspected(direction);
+            transaction.meta_mut().detect[direction.index()] = state;
+        }
+    }
+}
+
+fn transaction_mut<'a>(about: &'a mut FlowScene<'_>, id: u64) -> Option<&'a mut dyn Transaction> {
+    about.app.parser.as_mut()?.transactions_mut().get_mut(id)
+}
+
+impl Look<'_, '_> {
+    fn at(&self, groups: &Transactions, state: &mut DetectState, detect: &mut FlowDetect, work: &mut Work) {
+        let mut candidates = std::mem::take(&mut work.candidates);
+        candidates.clear();
+        self.prefilter(groups, state, work, &mut candidates);
+        if !state.begun {
+            state.begun = true;
+            candidates.extend_from_slice(&groups.always);
+        }
+        candidates.extend(state.partial.iter().map(|(rule, _)| *rule));
+        candidates.sort_unstable();
+        candidates.dedup();
+        for &rule in &candidates {
+            if state.matched.contains(&rule) {
+                continue;
+            }
+            let at = state.partial.iter().position(|(known, _)| *known == rule);
+            let bits = at.map_or(0, |at| state.partial[at].1);
+            let signature = &self.set.signatures[rule as usize];
+            match self.rule(signature, bits, detect, work) {
+                Outcome::Match => {
+                    if let Some(at) = at {
+                        state.partial.swap_remove(at);
+                    }
+                    state.matched.push(rule);
+                    let hit = Hit {
+                        rule,
+                        transaction: Some(self.id),
+                        stream: false,
+                    };
+                    matched(signature, &self.view, Some(detect), work, hit);
+                }
+                Outcome::Waits(bits) => match at {
+                    Some(at) => state.partial[at].1 = bits,
+                    None if state.partial.len() < MAX_PARTIAL => state.partial.push((rule, bits)),
+                    None => {}
+                },
+                Outcome::No => {
+                    if let Some(at) = at {
+                        state.partial.swap_remove(at);
+                    }
+                }
+            }
+        }
+        work.candidates = candidates;
+    }
+
+    /// Look for fast patterns in the buffers that are there and were not looked at yet.
+    fn prefilter(
+        &self,
+        groups: &Transactions,
+        state: &mut DetectState,
+        work: &mut Work,
+        candidates: &mut Vec<u32>,
+    ) {
+        for (slot, group) in groups.buffers.iter().enumerate() {
+            let Some(group) = group else { continue };
+            let spec = &self.protocol.buffers[slot];
+            let bit = 1u64 << (slot % 64);
+            if self.progress < spec.progress && !self.complete || state.scanned & bit != 0 {
+                continue;
+            }
+            for index in 0.. {
+                let Some(buffer) = self.transaction.buffer(slot, self.direction, index) else {
+                    break;
+                };
+                candidates.extend_from_slice(&group.always);
+                if let Some(matcher) = group.matcher() {
+                    // A transform changes what is there: its rules look for their pattern in what comes out, so they
+                    // are candidates whenever the buffer is there (see `set`).
+                    scan(matcher, buffer.data, work, |needle| {
+                        candidates.extend_from_slice(group.rules_of(needle))
+                    });
+                }
+                if !spec.multi {
+                    break;
+                }
+            }
+            let ended = !spec.streaming && (self.progress > spec.progress || !spec.multi) || self.complete;
+            if ended {
+                state.scanned |= bit;
+            }
+        }
+    }
+
+    fn rule(&self, signature: &Signature, bits: u32, detect: &FlowDetect, work: &mut Work) -> Outcome {
+        // The header was looked at before when there are bits.
+        if bits == 0 && (!header_fits(signature, &self.view) || !flow_fits(signature, &self.view)) {
+            return Outcome::No;
+        }
+        if !packet_fits(signature, &self.view, Some(detect), work) {
+            return Outcome::No;
+        }
+        work.machine.begin(signature.variables);
+        let (mut bits, mut waits) = (bits, false);
+        for (at, group) in signature.groups.iter().enumerate() {
+            let bit = 1u32 << (at % 30);
+            if bits & bit != 0 {
+                continue;
+            }
+            match self.group(group, work) {
+                Some(true) => bits |= bit,
+                Some(false) => return Outcome::No,
+                None => waits = true,
+            }
+        }
+        for condition in &signature.transaction {
+            match self.condition(condition) {
+                Some(true) => {}
+                Some(false) => return Outcome::No,
+                None => waits = true,
+            }
+        }
+        // The header bit keeps a rule whose header fits from being looked at again.
+        bits |= 1 << 31;
+        if waits {
+            return Outcome::Waits(bits);
+        }
+        match self.payload(signature, work) {
+            Some(true) => Outcome::Match,
+            Some(false) => Outcome::No,
+            None => Outcome::Waits(bits),
+        }
+    }
+
+    /// Whether a buffer's conditions hold; `None` while that cannot be said.
+    fn group(&self, group: &super::signature::BufferGroup, work: &mut Work) -> Option<bool> {
+        let Place::Transaction(slots) = &group.place else {
+            return Some(false);
+        };
+        let slot = self.slot(slots)?;
+        let spec = &self.protocol.buffers[slot];
+        if !spec.directions.contains(&self.direction) {
+            return Some(false);
+        }
+        if self.progress < spec.progress && !self.complete {
+            return None;
+        }
+        for index in 0.. {
+            let Some(buffer) = self.transaction.buffer(slot, self.direction, index) else {
+                break;
+            };
+            let subject = Subject {
+                data: buffer.data,
+                offset: buffer.offset,
+                complete: buffer.complete || self.complete,
+                little_endian: false,
+            };
+            if group_fits(group, &subject, work) {
+                return Some(true);
+            }
+            if !spec.multi {
+                break;
+            }
+        }
+        let may_grow = spec.streaming || spec.multi;
+        if may_grow && !self.complete {
+            None
+        } else {
+            Some(false)
+        }
+    }
+
+    fn slot(&self, slots: &[Slot]) -> Option<usize> {
+        slots
+            .iter()
+            .find(|slot| std::ptr::eq(slot.protocol, self.protocol))
+            .map(|slot| slot.slot)
+    }
+
+    fn condition(&self, condition: &TxCondition) -> Option<bool> {
+        match condition {
+            TxCondition::Value { slots, test, .. } => {
+                let slot = self.slot(slots)?;
+                let spec = &self.protocol.values[slot];
+                if !spec.directions.contains(&self.direction) {
+                    return Some(false);
+                }
+                let now_s = self.view.packet.ts.seconds();
+                let holds = (0..)
+                    .map_while(|index| self.transaction.value(slot, self.direction, index))
+                    .any(|value| test.matches(value, now_s));
+                match holds {
+                    true if self.progress >= spec.progress || self.complete => Some(true),
+                    _ if self.complete => Some(holds),
+                    _ => None,
+                }
+            }
+            TxCondition::Event { name, .. } => {
+                match self
+                    .transaction
+                    .meta()
+                    .events
+                    .iter()
+                    .any(|event| event.eq_ignore_ascii_case(name))
+                {
+                    true => Some(true),
+                    false if self.complete => Some(false),
+                    false => None,
+                }
+            }
+            TxCondition::File(tests) => {
+                let files = self.transaction.files();
+                let fits = files.is_some_and(|files| {
+                    files
+                        .of(self.direction)
+                        .any(|file| tests.iter().all(|test| file_fits(file, test)))
+                });
+                match fits {
+                    true => Some(true),
+                    false if self.complete => Some(false),
+                    false => None,
+                }
+            }
+        }
+    }
+
+    /// Conditions on the payload beside those on the transaction: on the stream, or the datagram.
+    fn payload(&self, signature: &Signature, work: &mut Work) -> Option<bool> {
+        if signature.payload.is_empty() {
+            return Some(true);
+        }
+        let packet = self.view.packet;
+        let Some(session) = self.view.tcp else {
+            return Some(chain_fits(signature, packet.payload, work));
+        };
+        for (_, octets) in session.raw_windows_back(self.direction) {
+            if chain_fits(signature, octets, work) {
+                return Some(true);
+            }
+        }
+        if self.complete {
+            Some(false)
+        } else {
+            None
+        }
+    }
+}
+
+fn file_fits(file: &File, test: &FileTest) -> bool {
+    let over = file.state != crate::file::State::Open;
+    match test {
+        FileTest::Name(part, negated) => contains(&file.name, part) != *negated,
+        FileTest::Extension(extension, negated) => {
+            let name = &file.name;
+            let fits = name.len() > extension.len()
+                && name[name.len() - extension.len() - 1] == b'.'
+                && name[name.len() - extension.len()..].eq_ignore_ascii_case(extension);
+            fits != *negated
+        }
+        FileTest::Magic(part, negated) => file
+            .magic()
+            .is_some_and(|text| contains(text.as_bytes(), part) != *negated),
+        FileTest::Size(test) => over && test.matches(i64::try_from(file.size).unwrap_or(i64::MAX)),
+        FileTest::Md5(list, negated) => file
+            .digests()
+            .is_some_and(|digests| list.binary_search(&digests.md5).is_ok() != *negated),
+        FileTest::Sha1(list, negated) => file
+            .digests()
+            .is_some_and(|digests| list.binary_search(&digests.sha1).is_ok() != *negated),
+        FileTest::Sha256(list, negated) => file
+            .digests()
+            .is_some_and(|digests| list.binary_search(&digests.sha256).is_ok() != *negated),
+    }
+}
+
+/// Whether `part`, in lower case, is in `text` in any case.
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    part.is_empty()
+        || text
+            .windows(part.len())
+            .any(|window| window.eq_ignore_ascii_case(part))
+}
