@@ -9,3 +9,4 @@ if [ ! -d "$corpus/visible" ]; then
 fi
 python=$PWD/.venv/bin/python
 "$python" "$corpus/check.py" "$corpus/visible" --engine "$PWD/.venv/bin/tapwarden" "$@" || true
+"$python" bench/captures.py || true
