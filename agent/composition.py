@@ -26,6 +26,7 @@ from tapwarden.agent.report.profile import shipped_profiles
 from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.store.cases import SqlCaseStore
 from tapwarden.agent.store.embedded import EmbeddedEventStore
+from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.triage.policy import Policy, StandingDecision
 from tapwarden.mitigation.guard import Guard, Limits, Protected, protect
 from tapwarden.mitigation.ledger import Ledger
@@ -136,6 +137,14 @@ def open_events(config: Config, layout: Layout, clock: Clock) -> EmbeddedEventSt
     except OSError as error:
         raise StoreError(f"cannot make {folder}: {error.strerror}") from error
     return EmbeddedEventStore(folder, clock)
+
+
+def eve_file_of(config: Config, layout: Layout) -> EveFile | None:
+    """Where every event is written as a line; None where that is switched off or an ``eve.json`` is what we read."""
+    eve = config.output.eve
+    if not eve.enabled or config.sensor.capture == "eve":
+        return None
+    return EveFile(layout.written(eve.path), max_octets=eve.max_size)
 
 
 def open_outbox(config: Config, layout: Layout, cases: CaseStore, reporter: Reporter, clock: Clock) -> Outbox | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from tapwarden.agent.desk import CaseDesk
 from tapwarden.agent.enrich import Enrichment
 from tapwarden.agent.health import Health
+from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.triage.grouping import Sighting, group_alerts
 from tapwarden.agent.triage.policy import Matter, Policy, matters
 from tapwarden.mitigation.ledger import Ledger
@@ -63,11 +64,12 @@ class Pipeline:
         enrichments: Sequence[Enrichment],
         health: Health,
         ours: Callable[[str], bool],
+        eve_file: EveFile | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._events, self._cases, self._desk, self._ledger = events, cases, desk, ledger
         self._policies, self._enrichments, self._health = policies, enrichments, health
-        self._ours, self._monotonic = ours, monotonic
+        self._ours, self._eve_file, self._monotonic = ours, eve_file, monotonic
         self._queue: queue.Queue[Delivery | None] = queue.Queue(MAX_QUEUED)
         self._unstored: deque[Delivery] = deque()
         self._waiting_octets = 0
@@ -83,6 +85,7 @@ class Pipeline:
         for event in delivery.events:
             for enrichment in self._enrichments:
                 enrichment.observe(event)
+        self._write_out(delivery.events)
         self._wait_for_store(delivery)
         self._untriaged.extend(group_alerts(delivery.events, self._badges))
         self.catch_up()
@@ -192,6 +195,19 @@ class Pipeline:
         """What was carried, what waits and what was dropped."""
         waiting = {"queue.batches": self._queue.qsize(), "sightings.waiting": len(self._untriaged)}
         return {**self._counts, **waiting, "matters.waiting": len(self._undecided)}
+
+    def _write_out(self, events: Sequence[Event]) -> None:
+        """Into ``eve.json``, for other programs. What cannot be written there is counted: the store has it."""
+        if self._eve_file is None or not events:
+            return
+        try:
+            self._eve_file.append(events)
+        except StoreError as error:
+            self._counts["eve_file.dropped_events"] += len(events)
+            if self._health.set("eve file", "degraded", str(error)):
+                log.error("eve_file=degraded error=%r: events are in the store only", str(error))
+        else:
+            self._health.set("eve file", "ok")
 
     def _wait_for_store(self, delivery: Delivery) -> None:
         if not delivery.events:

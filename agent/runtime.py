@@ -20,6 +20,7 @@ from tapwarden.agent.duties import Duties
 from tapwarden.agent.enrich import ENRICHMENTS
 from tapwarden.agent.health import Health
 from tapwarden.agent.pipeline import Delivery, Pipeline
+from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.supervisor import notify
 from tapwarden.model.errors import SourceError
 from tapwarden.model.ports import Acknowledged, Collector
@@ -48,7 +49,12 @@ class Runtime:
     """Starts, supervises and ends. ``ended`` is set when all collectors have ended by themselves (a replay)."""
 
     def __init__(
-        self, parts: Parts, watched: Sequence[Watched], health: Health, server: "uvicorn.Server | None" = None
+        self,
+        parts: Parts,
+        watched: Sequence[Watched],
+        health: Health,
+        server: "uvicorn.Server | None" = None,
+        eve_file: EveFile | None = None,
     ) -> None:
         self._parts, self._watched, self._health, self._server = parts, watched, health, server
         self.pipeline = Pipeline(
@@ -60,7 +66,9 @@ class Runtime:
             enrichments=[make() for make in ENRICHMENTS.values()],
             health=health,
             ours=parts.ours,
+            eve_file=eve_file,
         )
+        self._eve_file = eve_file
         self.ended = threading.Event()
         self.failures: dict[str, str] = {}
         self._stopping = threading.Event()
@@ -104,6 +112,8 @@ class Runtime:
         self._path.join(max(1.0, deadline - time.monotonic()))
         if self._path.is_alive() or any(thread.is_alive() for thread in self._collecting):
             log.error("stop=incomplete after_s=%d: what was not carried is lost", DRAIN_MOST_S)
+        if self._eve_file:
+            self._eve_file.close()
         self._scheduler.shutdown(wait=True)
         if self._server and self._serving:
             self._server.should_exit = True

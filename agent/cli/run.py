@@ -18,11 +18,12 @@ from tapwarden.agent.cli.group import EXIT_PARTIAL, Command, Failure, printable
 from tapwarden.agent.cli.output import cell, console, set_up_logging
 from tapwarden.agent.cli.progress import replay_progress
 from tapwarden.agent.cli.session import configured, invocation
-from tapwarden.agent.composition import Parts, composed, first_alert, replayed_now, sensor_name
+from tapwarden.agent.composition import Parts, composed, eve_file_of, first_alert, replayed_now, sensor_name
 from tapwarden.agent.config import Config
 from tapwarden.agent.health import Health
 from tapwarden.agent.runtime import Runtime, Watched
 from tapwarden.agent.sensing import Detection, detection, new_run
+from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.collectors import Source, collector
 from tapwarden.collectors.interface import default_interface
 from tapwarden.dashboards.accounts import ensure_admin
@@ -48,7 +49,7 @@ def run(
 ) -> None:
     """Watch an interface (or replay captures), decide, report and serve the dashboard.
 
-    Stops on Ctrl-C or SIGTERM: engines are drained and everything seen is stored first.
+    Stops on Ctrl-C or SIGTERM: engines are drained and everything seen is stored first. SIGHUP opens eve.json again.
     """
     asked = invocation()
     set_up_logging(asked.verbose)
@@ -71,8 +72,9 @@ def run(
         watched = list(_watched(parts, found, captures, watching))
         server = None if no_dashboard or not config.dashboard.enabled else _dashboard(parts, health)
         password = ensure_admin(parts.cases, parts.clock, os.urandom) if server else None
-        runtime = Runtime(parts, watched, health, server)
-        with _told_to_stop() as stopping:
+        eve_file = eve_file_of(config, layout)
+        runtime = Runtime(parts, watched, health, server, eve_file)
+        with _told_to_stop(eve_file) as stopping:
             runtime.start()
             try:
                 _announce(parts, found, captures, watching, server, password)
@@ -171,6 +173,8 @@ def _announce(
         rows["Watching"] = f"{interface} ({config.sensor.capture})"
     rows["With"] = f"{found.rule_count} rules, {found.indicator_count} indicators, {len(parts.policies)} policies"
     rows["Mitigation"] = "enforcing" if config.mitigation.mode == "enforce" else "dry run: nothing is blocked"
+    if eve_file := eve_file_of(config, parts.layout):
+        rows["Events to"] = str(eve_file.path)
     rows["Reports to"] = config.reporting.coordinator.url or "nobody yet (reporting.coordinator.url)"
     if server is not None and server.started:
         rows["Dashboard"] = _address(config, server)
@@ -194,8 +198,8 @@ def _address(config: Config, server: uvicorn.Server) -> str:
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    """An event set by the first SIGINT or SIGTERM; a second one ends at once."""
+def _told_to_stop(eve_file: EveFile | None) -> Iterator[threading.Event]:
+    """An event set by the first SIGINT or SIGTERM; a second one ends at once. SIGHUP opens ``eve.json`` again."""
     stopping = threading.Event()
 
     def stop(number: int, _frame: object) -> None:
@@ -203,7 +207,12 @@ def _told_to_stop() -> Iterator[threading.Event]:
             os._exit(128 + number)
         stopping.set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    def reopen(_number: int, _frame: object) -> None:
+        if eve_file:
+            eve_file.reopen()
+
+    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: reopen}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield stopping
     finally:

@@ -33,3 +33,7 @@ class Layout:
     def setting(self, path: str) -> Path:
         """A path of the configuration that names an input (rules, certificates): relative ones are below ``etc``."""
         return self.etc / path
+
+    def written(self, path: str) -> Path:
+        """A path of the configuration that names an output for other programs: relative ones are below ``log``."""
+        return self.log / path

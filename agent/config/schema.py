@@ -79,6 +79,20 @@ class Store(Section):
     max_size: Size = 20_000_000_000
 
 
+class EveOutput(Section):
+    """The file ``eve.json``."""
+
+    enabled: bool = True
+    path: Text = "eve.json"
+    max_size: Size = 1_000_000_000
+
+
+class Output(Section):
+    """What is written beside the stores."""
+
+    eve: EveOutput = EveOutput()
+
+
 class Match(Section):
     """Which alert groups a policy is about. Everything given has to hold; at least one thing has to be given."""
 
@@ -238,6 +252,7 @@ class Config(Section):
 
     sensor: Sensor = Sensor()
     store: Store = Store()
+    output: Output = Output()
     triage: Triage = Triage()
     mitigation: Mitigation = Mitigation()
     reporting: Reporting = Reporting()

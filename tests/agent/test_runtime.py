@@ -27,7 +27,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def begin(*args: str, within: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[str]:
         command = [*within, sys.executable, "-m", "tapwarden", "--root", str(tmp_path), "run", *args]
-        with (tmp_path / "log").open("a") as log:
+        with (tmp_path / "said").open("a") as log:
             started.append(subprocess.Popen(command, stdout=log, stderr=log, text=True, env=os.environ | environment))
         return started[-1]
 
@@ -39,7 +39,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def log(root: Path) -> str:
-    return (root / "log").read_text()
+    return (root / "said").read_text()
 
 
 def wait(root: Path, condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -78,6 +78,37 @@ def test_a_replay_is_stored_once_however_often_it_is_replayed(start: Start, tmp_
         assert start("--pcap", str(capture), "--exit", "--no-dashboard").wait(60) == 0
         counts.append(stored(tmp_path))
     assert counts[0] == counts[1] > 0
+
+
+def test_every_event_is_a_line_of_eve_json_unless_that_is_switched_off(
+    start: Start, tmp_path: Path, capture: Path
+) -> None:
+    eve = tmp_path / "log" / "eve.json"
+    off = ("--set", "output.eve.enabled=false")
+    assert start("--pcap", str(capture), "--exit", "--no-dashboard", *off).wait(60) == 0
+    assert not eve.exists()
+    assert start("--pcap", str(capture), "--exit", "--no-dashboard").wait(60) == 0
+    lines = [json.loads(line) for line in eve.read_bytes().splitlines()]
+    assert len(lines) == stored(tmp_path)
+    assert {"dns", "http", "flow"} <= {line["event_type"] for line in lines}
+
+
+def test_a_hangup_opens_eve_json_again_and_ends_nothing(start: Start, tmp_path: Path, capture: Path) -> None:
+    process = start("--pcap", str(capture), "--set", "dashboard.port=0")
+    wait(tmp_path, lambda: "Dashboard: http" in log(tmp_path))
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert process.poll() is None
+    assert stop(process) == 0
+
+
+def test_a_disk_without_room_for_eve_json_keeps_nothing_from_the_store(
+    start: Start, tmp_path: Path, capture: Path
+) -> None:
+    full = ("--set", "output.eve.path=/dev/full")
+    assert start("--pcap", str(capture), "--exit", "--no-dashboard", *full).wait(60) == 0
+    assert "eve_file=degraded" in log(tmp_path)
+    assert stored(tmp_path) > 0
 
 
 def test_after_a_replay_the_dashboard_is_served_until_it_is_told_to_stop(

@@ -73,8 +73,8 @@ def send(netns: str, frames: list[bytes]) -> None:
 class Watch:
     """A live collector in its namespace, in a thread, supervised as the runtime does."""
 
-    def __init__(self, kind: str, netns: str, bpf: str = "") -> None:
-        source = Source("tap", interface="tap", engine=lambda: Engine(CONFIG), run="r", bpf=bpf)
+    def __init__(self, kind: str, netns: str, bpf: str = "", *, fanout: int = 0) -> None:
+        source = Source("tap", interface="tap", engine=lambda: Engine(CONFIG), run="r", bpf=bpf, fanout=fanout)
         made = collector(kind, source)
         assert isinstance(made, LiveCollector)
         self.collector, self.events, self.errors = made, list[Event](), list[SourceError]()
@@ -124,6 +124,38 @@ def test_frames_become_events_and_open_flows_are_drained_at_the_end(kind: str, n
     assert len([e for e in watch.events if e.kind == "flow" and e.eve.get("dest_port") == 53]) == 200
     assert len({event.id for event in watch.events}) == len(watch.events)
     assert watch.collector.counters()["capture.kernel_drops"] == 0
+
+
+def both_ways(number: int) -> list[bytes]:
+    """A question in two fragments and its answer in one."""
+    from scapy.layers.inet import IP, UDP, fragment
+    from scapy.layers.l2 import Ether
+    from scapy.packet import Raw
+
+    ends = {"src": "198.18.0.5", "dst": "198.18.0.1"}
+    ask = IP(**ends, id=number + 1) / UDP(sport=20000 + number, dport=7) / Raw(b"q" * 1800)
+    answer = IP(src=ends["dst"], dst=ends["src"]) / UDP(sport=7, dport=20000 + number) / Raw(b"a")
+    return [bytes(Ether(dst="02:00:00:00:00:02") / packet) for packet in (*fragment(ask, 1400), answer)]
+
+
+def test_several_workers_share_an_interface_and_each_flow_is_whole_at_one_of_them(netns: str) -> None:
+    """Both directions and all fragments of a datagram reach the same engine."""
+    workers = [Watch("afpacket", netns, fanout=4242) for _ in range(3)]
+    for worker in workers:
+        worker.ready()
+    send(netns, [frame for number in range(200) for frame in both_ways(number)])
+    time.sleep(1.5)
+    for worker in workers:
+        worker.stop()
+    seen = [[e.eve for e in w.events if e.kind == "flow" and e.eve.get("dest_port") == 7] for w in workers]
+    assert sum(map(len, seen)) == 200
+    assert all(seen), [len(flows) for flows in seen]
+    assert len({flow["src_port"] for flows in seen for flow in flows}) == 200
+    for flow in (flow for flows in seen for flow in flows):
+        counted = flow["flow"]
+        assert counted["pkts_toclient"] == 1, flow
+        assert counted["bytes_toserver"] >= 1800, flow
+    assert sum(w.collector.counters()["capture.kernel_drops"] for w in workers) == 0
 
 
 @KINDS

@@ -172,8 +172,9 @@ impl Ring {
             )?;
         }
         if options.fanout_group != 0 {
-            let argument =
-                libc::c_int::from(options.fanout_group) | (libc::PACKET_FANOUT_HASH as libc::c_int) << 16;
+            // The kernel puts fragments together first: only the first of them has the ports that the hash is made of.
+            let mode = libc::PACKET_FANOUT_HASH | libc::PACKET_FANOUT_FLAG_DEFRAG;
+            let argument = libc::c_int::from(options.fanout_group) | (mode as libc::c_int) << 16;
             set_option(&ring.fd, libc::SOL_PACKET, libc::PACKET_FANOUT, &argument)?;
         }
         Ok(ring)
