@@ -259,8 +259,6 @@ pub enum Capture {
     Flow(u32),
     /// Kept with the packet's alert (`pkt:NAME`).
     Packet(u32),
-    /// Written to the alert only (`alert:NAME`).
-    Alert(u32),
 }
 
 /// Whether there is an octet at a place.

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use super::dataset_store::Datasets;
+use super::dataset_store::DatasetStore;
 use super::inspect::{Inspector as Machine, Subject};
 use super::matcher::Space;
 use super::memory::{self, FlowDetect, Hosts};
+use super::reputation::Reputation;
 use super::set::{Class, RuleSet};
 use super::signature::{BufferGroup, Kind, PacketBuffer, Place, Signature, View};
 use super::state::{Effect, StateTest};
-use super::threshold::Thresholds;
+use super::threshold::{Thresholds, Verdict};
 use super::{Action, Inspector, Scene};
 use crate::config::Config;
 use crate::event::alert::{self, Alert};
@@ -38,7 +39,8 @@ pub(super) struct Work {
     pub(super) transformed: Vec<u8>,
     pub(super) spare: Vec<u8>,
     pub(super) hosts: Hosts,
-    pub(super) datasets: Datasets,
+    pub(super) datasets: DatasetStore,
+    pub(super) reputation: Arc<Reputation>,
     pub(super) hits: Vec<Hit>,
 }
 
@@ -67,10 +69,11 @@ impl Detector {
                 transformed: Vec::new(),
                 spare: Vec::new(),
                 hosts: Hosts::default(),
-                datasets: Datasets::new(&set.datasets),
+                datasets: DatasetStore::new(&set.datasets),
+                reputation: Arc::clone(&set.reputation),
                 hits: Vec::new(),
             },
-            thresholds: Thresholds::default(),
+            thresholds: Thresholds::new(Arc::clone(&set.plan)),
             alerts: 0,
             suppressed: 0,
             overflow: 0,
@@ -96,20 +99,32 @@ impl Detector {
         let mut raised = 0;
         for hit in &work.hits {
             let signature = &set.signatures[hit.rule as usize];
-            if signature.action == Action::Pass {
+            let flow_id = scene.flow.as_ref().map_or(0, |scene| scene.flow.id);
+            let (mut action, mut silent) = (signature.action, signature.noalert);
+            match thresholds.verdict(hit.rule, packet, flow_id) {
+                Verdict::Alert => {}
+                Verdict::AlertAs(instead) => action = instead,
+                Verdict::Silent => {
+                    *suppressed += 1;
+                    silent = true;
+                }
+                Verdict::Ignore => {
+                    *suppressed += 1;
+                    continue;
+                }
+            }
+            if action == Action::Pass {
                 if let Some(scene) = &mut scene.flow {
                     if hit.stream || hit.transaction.is_some() || signature.kind != Kind::Packet {
                         scene.detect.passed = true;
                     }
                 }
+                if silent {
+                    continue;
+                }
                 break;
             }
-            let flow = scene.flow.as_ref().map(|scene| &*scene.flow);
-            if signature.noalert || signature.action == Action::Config {
-                continue;
-            }
-            if !thresholds.alerts(signature, packet, flow) {
-                *suppressed += 1;
+            if silent || action == Action::Config {
                 continue;
             }
             if raised >= config.detect.packet_alert_max {
@@ -468,7 +483,7 @@ pub(super) fn packet_fits(
 ) -> bool {
     signature.packet.iter().all(|condition| condition.matches(view))
         && signature.state.iter().all(|test| match test {
-            StateTest::Reputation { .. } => false,
+            StateTest::Reputation { .. } => work.reputation.holds(test, view.packet),
             test => memory::holds(test, view, detect, &work.hosts).unwrap_or(false),
         })
 }

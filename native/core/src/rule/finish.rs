@@ -160,7 +160,8 @@ pub fn check(builder: &Builder<'_>, groups: &[BufferGroup]) -> Result<(), Fault>
         ));
     }
     if let Some((_, most)) = builder.dsize {
-        let least = required_octets(&builder.payload);
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let least = required_octets(&builder.payload, most);
         if least > most {
             return Err(format!("the contents need {least} octets, dsize allows {most}").into());
         }
@@ -187,26 +188,40 @@ pub fn check(builder: &Builder<'_>, groups: &[BufferGroup]) -> Result<(), Fault>
     Ok(())
 }
 
-/// Octets that the contents of a chain need at least.
-fn required_octets(conditions: &[Condition]) -> u64 {
-    let (mut least, mut end) = (0u64, 0u64);
-    for condition in conditions {
-        let Condition::Content(content) = condition else {
-            continue;
-        };
-        if content.negated {
-            continue;
+/// Octets that the contents of a chain need, when there can be at most `most`; counted as Suricata counts them, so that
+/// the same rules are refused.
+fn required_octets(conditions: &[Condition], most: i64) -> i64 {
+    let number = |operand: Option<Operand>| match operand {
+        Some(Operand::Number(number)) => number,
+        _ => 0,
+    };
+    let contents = conditions.iter().filter_map(|condition| match condition {
+        Condition::Content(content) => Some(content),
+        _ => None,
+    });
+    let (mut total, mut offset) = (0i64, 0i64);
+    for (at, content) in contents.enumerate() {
+        let distance = number(content.distance);
+        if at > 0 {
+            if !content.is_relative() {
+                continue;
+            }
+            if content.negated {
+                let end = total + distance + number(content.within);
+                if end > most {
+                    return end;
+                }
+                continue;
+            }
         }
-        let length = content.pattern.len() as u64;
-        let start = match (content.distance, content.offset) {
-            (Some(Operand::Number(distance)), _) => end.saturating_add_signed(distance.max(0)),
-            (_, Some(Operand::Number(offset))) => offset.max(0) as u64,
-            _ => 0,
-        };
-        end = start + length;
-        least = least.max(end);
+        total += content.pattern.len() as i64 + distance;
+        offset = offset.max(number(content.offset));
     }
-    least
+    if total > most {
+        total
+    } else {
+        total + offset
+    }
 }
 
 /// The host is in lower case: upper case cannot match, and `nocase` would say that it matters.
@@ -236,7 +251,6 @@ fn check_case(group: &BufferGroup) -> Result<(), Fault> {
 
 /// `bsize` against the contents.
 fn check_size(group: &BufferGroup) -> Result<(), Fault> {
-    let need = required_octets(&group.chain.conditions);
     for condition in &group.chain.conditions {
         let Condition::Size(test) = condition else {
             continue;
@@ -246,7 +260,8 @@ fn check_size(group: &BufferGroup) -> Result<(), Fault> {
             NumberTest::Less(n) | NumberTest::Between(_, n) => n - 1,
             _ => continue,
         };
-        if group.transforms.is_empty() && i64::try_from(need).unwrap_or(i64::MAX) > most {
+        let need = required_octets(&group.chain.conditions, most);
+        if group.transforms.is_empty() && need > most {
             return Err(format!(
                 "the contents of {} need {need} octets, its size is at most {most}",
                 group.name

@@ -29,6 +29,22 @@ pub struct Notice {
     pub kind: ProblemKind,
 }
 
+impl Notice {
+    /// A problem with a line of a data file; line 0 is the whole.
+    pub fn of_file(file: &str, line: u32, reason: String) -> Notice {
+        Notice {
+            file: file.to_string(),
+            line,
+            column: u32::from(line > 0),
+            sid: None,
+            keyword: String::new(),
+            reason,
+            hint: String::new(),
+            kind: ProblemKind::Invalid,
+        }
+    }
+}
+
 /// What came of loading.
 #[derive(Debug)]
 pub struct Loaded {
@@ -47,16 +63,7 @@ pub fn load(config: &Config, sources: &[(String, String)], files: Box<dyn Files>
     let (context, problems) = Context::new(config, files, base_dir);
     let warnings = problems
         .into_iter()
-        .map(|reason| Notice {
-            file: String::new(),
-            line: 0,
-            column: 0,
-            sid: None,
-            keyword: String::new(),
-            reason,
-            hint: String::new(),
-            kind: ProblemKind::Invalid,
-        })
+        .map(|reason| Notice::of_file("", 0, reason))
         .collect();
     let mut loaded = Loaded {
         signatures: Vec::new(),

@@ -112,8 +112,9 @@ pub fn holds(
             wanted,
             ..
         } => match flow {
-            Some(flow) => names.iter().any(|name| flow.bits.contains(name)) == *wanted,
-            None => !wanted,
+            // Of several that must not be set, one that is not is enough.
+            Some(flow) => names.iter().any(|name| flow.bits.contains(name) == *wanted),
+            None => false,
         },
         StateTest::Bits {
             memory,

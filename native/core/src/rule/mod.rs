@@ -21,6 +21,7 @@ pub mod load;
 pub mod matcher;
 pub mod memory;
 pub mod parse;
+pub mod reputation;
 pub mod set;
 pub mod signature;
 pub mod state;

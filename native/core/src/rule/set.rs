@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::chain::Condition;
-use super::context::Dataset;
+use super::context::{Context, Dataset};
 use super::load::{Loaded, Notice};
 use super::matcher::{Matcher, Needle};
+use super::reputation::Reputation;
 use super::signature::{Action, Kind, PatternPlace, Place, Signature};
 use super::state::{BitChange, Effect, Memory, Names, StateTest};
+use super::threshold::Plan;
 use super::transform::Transform;
 use crate::app::{Protocol, PROTOCOLS};
 use crate::packet::Direction;
@@ -135,10 +137,54 @@ pub struct RuleSet {
     pub names: Names,
     /// Datasets as they were loaded.
     pub datasets: Vec<Dataset>,
+    /// How often rules may alert.
+    pub plan: Arc<Plan>,
+    /// Reputation of addresses.
+    pub reputation: Arc<Reputation>,
     /// Rules that were not loaded.
     pub errors: Vec<Notice>,
     /// Rules left out, files not read.
     pub warnings: Vec<Notice>,
+}
+
+/// What the rules and the threshold configuration say; problems of the latter are warnings.
+fn plan(context: &Context, signatures: &[Signature], warnings: &mut Vec<Notice>) -> Plan {
+    let path = &context.config.detect.threshold_file;
+    let text = match path.is_empty() {
+        true => Ok(String::new()),
+        false => context.text(path),
+    };
+    let text = text.unwrap_or_else(|reason| {
+        warnings.push(Notice::of_file(path, 0, reason));
+        String::new()
+    });
+    let (plan, problems) = Plan::new(signatures, &text, &context.address_vars);
+    let notices = problems
+        .into_iter()
+        .map(|(line, reason)| Notice::of_file(path, line, reason));
+    warnings.extend(notices);
+    plan
+}
+
+/// The reputation lists; problems of them are warnings.
+fn reputation(context: &Context, warnings: &mut Vec<Notice>) -> Reputation {
+    let mut reputation = Reputation::default();
+    let detect = &context.config.detect;
+    for file in &detect.reputation_files {
+        let path = match detect.reputation_path.trim_end_matches('/') {
+            "" => file.clone(),
+            _ if file.starts_with('/') => file.clone(),
+            directory => format!("{directory}/{file}"),
+        };
+        match context.text(&path) {
+            Ok(text) => {
+                let problems = reputation.add(&text).into_iter();
+                warnings.extend(problems.map(|(line, reason)| Notice::of_file(&path, line, reason)));
+            }
+            Err(reason) => warnings.push(Notice::of_file(&path, 0, reason)),
+        }
+    }
+    reputation
 }
 
 /// Order of actions: what passes comes first.
@@ -192,7 +238,7 @@ impl RuleSet {
         let Loaded {
             mut signatures,
             errors,
-            warnings,
+            mut warnings,
             context,
         } = loaded;
         signatures.sort_by_key(|signature| {
@@ -207,7 +253,11 @@ impl RuleSet {
         for (index, signature) in (0..).zip(&mut signatures) {
             signature.index = index;
         }
+        let plan = plan(&context, &signatures, &mut warnings);
+        let reputation = reputation(&context, &mut warnings);
         let mut set = RuleSet {
+            plan: Arc::new(plan),
+            reputation: Arc::new(reputation),
             packets: Vec::new(),
             streams: Default::default(),
             transactions: Vec::new(),

@@ -169,8 +169,18 @@ pub const KEYWORDS: &[Keyword] = &[
     Keyword::new(
         "rfb.secresult",
         "The result of authentication.",
-        ("rfb", "rfb.secresult:1;"),
-        |b, a| number(b, "rfb.secresult", "rfb", a, u32::MAX.into()),
+        ("rfb", "rfb.secresult:ok;"),
+        |b, a| {
+            let result = match a.text {
+                "ok" => "0",
+                "fail" => "1",
+                "toomany" => "2",
+                "unknown" => "3",
+                other => return Err(format!("{other:?} is neither ok, fail, toomany nor unknown").into()),
+            };
+            let text = Argument { text: result, ..a };
+            number(b, "rfb.secresult", "rfb", text, u32::MAX.into())
+        },
     ),
     Keyword::new(
         "rfb.sectype",

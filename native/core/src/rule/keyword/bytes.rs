@@ -228,6 +228,9 @@ fn byte_jump(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     let encoding = options.encoding()?;
     let count = builder.operand(count, 0, 255)?;
     check_count(count, encoding, 0)?;
+    if options.bitmask != 0 {
+        return Err("byte_jump has no bitmask".into());
+    }
     if options.from_beginning && options.from_end {
         return Err("from_beginning and from_end exclude each other".into());
     }
@@ -330,6 +333,11 @@ fn byte_math(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
         encoding,
         bitmask: options.bitmask,
     };
+    let list = builder.list;
+    let counts_from = |condition: &Condition| matches!(condition, Condition::Content(_) | Condition::Pcre(_));
+    if options.relative && list != List::Payload && !builder.conditions(list).iter().any(counts_from) {
+        return Err("relative needs a content or pcre before it in the same buffer".into());
+    }
     dce(builder, encoding)?;
     builder.push(Condition::ByteMath(Box::new(math)))
 }

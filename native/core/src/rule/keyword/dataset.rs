@@ -93,7 +93,8 @@ fn options<'t>(words: impl Iterator<Item = &'t str>) -> Result<Options, Fault> {
                 found.hash_size =
                     number.ok_or_else(|| format!("hashsize is a number up to {MAX_HASH_SIZE}"))?;
             }
-            other => return Err(format!("{other:?} is not an option of a dataset").into()),
+            // Options of later versions have no effect, as in Suricata 7.
+            _ => {}
         }
     }
     Ok(found)

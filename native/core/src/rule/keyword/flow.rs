@@ -139,22 +139,10 @@ fn stream_size(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     Ok(())
 }
 
-/// Which side's finding is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Which {
-    Packet,
-    ToServer,
-    ToClient,
-    Either,
-    Final,
-    Original,
-}
-
 #[derive(Debug)]
 struct AppLayerProtocol {
     name: Box<str>,
     negated: bool,
-    which: Which,
 }
 
 impl PacketCondition for AppLayerProtocol {
@@ -168,20 +156,10 @@ impl PacketCondition for AppLayerProtocol {
             })
         };
         let [to_server, to_client] = app.by_direction;
-        let answer = match self.which {
-            Which::Packet => match view.packet.direction {
-                Some(Direction::ToServer) => is(to_server),
-                Some(Direction::ToClient) => is(to_client),
-                None => None,
-            },
-            Which::ToServer => is(to_server),
-            Which::ToClient => is(to_client),
-            Which::Either => match (is(to_server), is(to_client)) {
-                (None, None) => None,
-                (a, b) => Some(a == Some(true) || b == Some(true)),
-            },
-            Which::Final => is(app.found),
-            Which::Original => app.original.map(|protocol| meant_by(protocol, &self.name)),
+        let answer = match view.packet.direction {
+            Some(Direction::ToServer) => is(to_server),
+            Some(Direction::ToClient) => is(to_client),
+            None => None,
         };
         // Unknown is neither: nothing can be said yet.
         answer.is_some_and(|answer| answer != self.negated)
@@ -199,19 +177,7 @@ fn app_layer_protocol(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outc
             "name the protocol in the header or here, not both",
         ));
     }
-    let (name, which) = argument
-        .text
-        .split_once(',')
-        .map_or((argument.text, ""), |(name, which)| (name.trim(), which.trim()));
-    let which = match which {
-        "" | "direction" => Which::Packet,
-        "final" => Which::Final,
-        "original" => Which::Original,
-        "either" => Which::Either,
-        "to_server" => Which::ToServer,
-        "to_client" => Which::ToClient,
-        other => return Err(format!("{other:?} is not a mode of app-layer-protocol").into()),
-    };
+    let name = argument.text;
     let known = name == "failed"
         || crate::app::PROTOCOLS
             .iter()
@@ -224,7 +190,6 @@ fn app_layer_protocol(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outc
     builder.packet.push(Box::new(AppLayerProtocol {
         name: name.into(),
         negated: argument.negated,
-        which,
     }));
     builder.last_keyword = "app-layer-protocol";
     Ok(())

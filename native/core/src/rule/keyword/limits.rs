@@ -105,12 +105,12 @@ fn words(text: &str) -> Result<Words, Fault> {
                     "by_dst" => Track::ByDst,
                     "by_both" => Track::ByBoth,
                     "by_rule" => Track::ByRule,
-                    "by_flow" => Track::ByFlow,
                     other => return Err(format!("{other:?} is not something to track by").into()),
                 })
                 .is_some(),
             "count" => found.count.replace(number()?).is_some(),
             "seconds" => found.seconds.replace(number()?).is_some(),
+            "unique_on" => return Err("unique_on is not an option here".into()),
             // What follows the fourth word is not looked at, as in Suricata: rules with a lost semicolon are about.
             _ if found.count.is_some() && found.seconds.is_some() && found.track.is_some() => break,
             _ => return Err(format!("{part:?} is not an option here").into()),

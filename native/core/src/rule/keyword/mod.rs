@@ -6,6 +6,7 @@ pub mod buffers;
 pub mod bytes;
 pub mod content;
 pub mod dataset;
+pub mod document;
 pub mod file;
 pub mod flow;
 pub mod limits;
@@ -130,28 +131,28 @@ impl Keyword {
     }
 }
 
-/// All families, a line each.
-pub static FAMILIES: &[&[Keyword]] = &[
-    meta::KEYWORDS,
-    content::KEYWORDS,
-    pcre::KEYWORDS,
-    bytes::KEYWORDS,
-    buffers::KEYWORDS,
-    transform::KEYWORDS,
-    flow::KEYWORDS,
-    memory::KEYWORDS,
-    limits::KEYWORDS,
-    network::KEYWORDS,
-    app::KEYWORDS,
-    file::KEYWORDS,
-    dataset::KEYWORDS,
+/// All families with what they are about, a line each.
+pub static FAMILIES: &[(&str, &[Keyword])] = &[
+    ("About the rule", meta::KEYWORDS),
+    ("Contents", content::KEYWORDS),
+    ("Regular expressions", pcre::KEYWORDS),
+    ("Numbers in octets", bytes::KEYWORDS),
+    ("Buffers", buffers::KEYWORDS),
+    ("Transforms", transform::KEYWORDS),
+    ("Flows", flow::KEYWORDS),
+    ("Memory: bits and numbers", memory::KEYWORDS),
+    ("Limits and effects", limits::KEYWORDS),
+    ("Headers of packets", network::KEYWORDS),
+    ("Values and events of protocols", app::KEYWORDS),
+    ("Files", file::KEYWORDS),
+    ("Datasets", dataset::KEYWORDS),
 ];
 
 /// The keyword called `name`, in any case of letters.
 pub fn find(name: &str) -> Option<&'static Keyword> {
     static BY_NAME: OnceLock<HashMap<&'static str, &'static Keyword>> = OnceLock::new();
     let by_name = BY_NAME.get_or_init(|| {
-        let all = FAMILIES.iter().flat_map(|family| family.iter());
+        let all = FAMILIES.iter().flat_map(|(_, family)| family.iter());
         all.flat_map(|keyword| {
             std::iter::once(keyword.name)
                 .chain(keyword.aliases.iter().copied())
@@ -167,7 +168,7 @@ pub fn find(name: &str) -> Option<&'static Keyword> {
 
 /// A keyword that is spelled much like `name`, for the hint.
 pub fn similar(name: &str) -> Option<&'static str> {
-    let all = FAMILIES.iter().flat_map(|family| family.iter());
+    let all = FAMILIES.iter().flat_map(|(_, family)| family.iter());
     all.map(|keyword| (distance(name, keyword.name), keyword.name))
         .filter(|(distance, _)| *distance <= 2)
         .min_by_key(|(distance, _)| *distance)

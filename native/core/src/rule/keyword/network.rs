@@ -281,7 +281,8 @@ fn ip_proto(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     };
     let named = IP_PROTOCOLS
         .iter()
-        .find(|(known, _)| *known == name)
+        // Written small or large, as in /etc/protocols.
+        .find(|(known, _)| *known == name || known.to_ascii_uppercase() == name)
         .map(|(_, number)| *number);
     let value = named
         .or_else(|| name.parse::<u8>().ok())
@@ -521,6 +522,12 @@ impl PacketCondition for Event {
 }
 
 fn event(builder: &mut Builder<'_>, keyword: &'static str, name: &str) -> Outcome {
+    // Two names that were changed once.
+    let name = match (keyword, name) {
+        ("stream-event", "3whs_synack_resend_with_different_ack") => "3whs_synack_resend_with_diff_ack",
+        ("stream-event", "est_synack_resend_with_different_ack") => "est_synack_resend_with_diff_ack",
+        (_, name) => name,
+    };
     let name = match keyword {
         "stream-event" if !name.starts_with("stream.") => format!("stream.{name}"),
         _ => name.to_string(),

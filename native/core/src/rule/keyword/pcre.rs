@@ -88,7 +88,7 @@ fn pcre(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
         .map(|names| capture_names(builder, names))
         .transpose()?
         .unwrap_or_default();
-    let regex = compile(expression, &options, anchored, !names.is_empty())?;
+    let regex = compile(expression, &options, anchored, limits(builder))?;
     let condition = Condition::Pcre(Box::new(Pcre {
         regex,
         negated: argument.negated,
@@ -109,9 +109,19 @@ fn pcre(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
 fn in_buffer(builder: &mut Builder<'_>, buffer: &str, condition: Condition) -> Outcome {
     let chosen = sticky(buffer)
         .ok_or_else(|| Fault::not_there_yet(format!("the buffer {buffer} is not there yet")))?;
-    // Inside a sticky buffer the flag has no say.
-    if let List::Group(_) = builder.list {
-        return builder.push(condition);
+    // In a sticky buffer the flag may only say the same.
+    if let List::Group(at) = builder.list {
+        if builder
+            .groups
+            .get(at)
+            .is_some_and(|group| same_octets(group.sticky.name, buffer))
+        {
+            return builder.push(condition);
+        }
+        return Err(Fault::hinted(
+            format!("the flag chooses {buffer}, but the rule is in another sticky buffer"),
+            "leave the flag out, or name the buffer before the expression",
+        ));
     }
     builder.ask_for("http")?;
     let (list, last, open, base64) = (
@@ -132,12 +142,14 @@ fn in_buffer(builder: &mut Builder<'_>, buffer: &str, condition: Condition) -> O
     Ok(())
 }
 
+/// Whether two names are of one buffer: the response body is inspected as a file.
+fn same_octets(name: &str, other: &str) -> bool {
+    name == other || name == "http.response_body" && other == "file.data"
+}
+
 /// `/expression/flags, flow:NAME, pkt:NAME`: the part before and the part after.
 fn split_captures(text: &str) -> (&str, Option<&str>) {
-    let found = ["flow:", "pkt:", "alert:"]
-        .iter()
-        .filter_map(|key| text.find(key))
-        .min();
+    let found = ["flow:", "pkt:"].iter().filter_map(|key| text.find(key)).min();
     match found {
         Some(at) if text[..at].ends_with([',', ' ']) => {
             (text[..at].trim_end_matches([',', ' ']), Some(&text[at..]))
@@ -149,9 +161,7 @@ fn split_captures(text: &str) -> (&str, Option<&str>) {
 fn capture_names(builder: &mut Builder<'_>, text: &str) -> Result<Vec<Capture>, Fault> {
     let mut captures = Vec::new();
     for part in super::parts(text) {
-        let (kind, name) = part
-            .split_once(':')
-            .ok_or("a capture is flow:NAME, pkt:NAME or alert:NAME")?;
+        let (kind, name) = part.split_once(':').ok_or("a capture is flow:NAME or pkt:NAME")?;
         if captures.len() >= MAX_CAPTURES {
             return Err(format!("an expression has at most {MAX_CAPTURES} captures").into());
         }
@@ -159,19 +169,24 @@ fn capture_names(builder: &mut Builder<'_>, text: &str) -> Result<Vec<Capture>, 
         captures.push(match kind.trim() {
             "flow" => Capture::Flow(number),
             "pkt" => Capture::Packet(number),
-            "alert" => Capture::Alert(number),
-            other => return Err(format!("{other:?} is neither flow, pkt nor alert").into()),
+            other => return Err(format!("{other:?} is neither flow nor pkt").into()),
         });
     }
     Ok(captures)
 }
 
-/// Compile, without captures where nobody needs them (faster), and with them where a back reference does.
+/// Steps and depth that matching may take, as the configuration says.
+pub fn limits(builder: &Builder<'_>) -> (u32, u32) {
+    let detect = &builder.context.config.detect;
+    (detect.pcre_match_limit, detect.pcre_match_limit_recursion)
+}
+
+/// Compile, so that matching ends at `limits`: text an attacker chose must not hold up the engine.
 pub fn compile(
     expression: &str,
     options: &str,
     anchored: bool,
-    captures: bool,
+    limits: (u32, u32),
 ) -> Result<pcre2::bytes::Regex, Fault> {
     let build = |text: &str| {
         let mut builder = pcre2::bytes::RegexBuilder::new();
@@ -186,7 +201,7 @@ pub fn compile(
         builder.build(text)
     };
     // What the builder has no switch for is said in the expression's own words.
-    let mut prefix = String::new();
+    let mut prefix = format!("(*LIMIT_MATCH={})(*LIMIT_DEPTH={})", limits.0, limits.1);
     if options.contains('G') {
         prefix.push_str("(?U)");
     }
@@ -194,7 +209,6 @@ pub fn compile(
     if anchored {
         text = format!("\\G(?:{text})");
     }
-    let _ = captures;
     build(&format!("{prefix}{text}")).map_err(|error| {
         let at = error.offset().map(|at| at.saturating_sub(prefix.len()) + 1);
         Fault {
@@ -212,4 +226,25 @@ fn has_upper_case(expression: &str) -> bool {
         escaped = char == '\\' && !escaped;
         counts
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_that_explodes_ends_at_the_limit() {
+        let regex = compile("^(a|aa)+$", "", false, (3500, 1500)).unwrap();
+        let hostile = [&[b'a'; 60][..], b"!"].concat();
+        let started = std::time::Instant::now();
+        assert!(!regex.is_match(&hostile).unwrap_or(false));
+        assert!(started.elapsed().as_secs() < 1);
+        assert!(regex.is_match(b"aaaa").unwrap());
+    }
+
+    #[test]
+    fn where_an_expression_is_wrong_is_counted_from_its_start() {
+        let fault = compile("ab(c", "i", false, (3500, 1500)).unwrap_err();
+        assert_eq!(fault.at, Some("ab(c".len() + 1));
+    }
 }

@@ -1,6 +1,6 @@
 //! Transforms: they stand right behind a sticky buffer and change what is looked at.
 
-use super::pcre::compile;
+use super::pcre::{compile, limits};
 use super::{Argument, Keyword, Outcome, Parse, Quotes};
 use crate::rule::builder::{Builder, Fault};
 use crate::rule::transform::Transform;
@@ -100,7 +100,7 @@ fn xor(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
 }
 
 fn pcrexform(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
-    let regex = compile(argument.text, "", false, true)?;
+    let regex = compile(argument.text, "", false, limits(builder))?;
     if regex.captures_len() != 2 {
         return Err("the expression has exactly one group".into());
     }
