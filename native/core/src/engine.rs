@@ -20,6 +20,7 @@ use crate::decode::Decoder;
 use crate::event::sink::Records;
 use crate::event::stats;
 use crate::flow::Reason;
+use crate::intel::{IndicatorSet, Watch};
 use crate::packet::Frame;
 use crate::rule::{Detector, Inspector, RuleSet};
 use crate::time::Timestamp;
@@ -60,6 +61,12 @@ impl Engine {
         let config = Arc::clone(&self.path.config);
         self.generation += 1;
         self.path.inspector = Some(Box::new(Detector::new(rules, config, self.generation)));
+    }
+
+    /// Look traffic up in these indicators from now on.
+    pub fn set_indicators(&mut self, indicators: Arc<IndicatorSet>) {
+        let config = Arc::clone(&self.path.config);
+        self.path.watch = Some(Watch::new(indicators, config));
     }
 
     /// Take frames, in the order they were captured.
@@ -108,6 +115,7 @@ impl Engine {
     /// Counters by the names of Suricata's statistics.
     pub fn counters(&self) -> Vec<(String, u64)> {
         let mut list = self.counters.list();
+        list.extend(self.path.watch.iter().flat_map(Inspector::counters));
         list.extend(
             self.path
                 .inspector

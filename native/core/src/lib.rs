@@ -12,6 +12,7 @@ pub mod engine;
 pub mod event;
 pub mod file;
 pub mod flow;
+pub mod intel;
 pub mod packet;
 pub mod rule;
 pub mod stream;

@@ -12,6 +12,7 @@ use tapwarden_core::packet::Frame;
 use tapwarden_core::time::Timestamp;
 
 use crate::batch::Batch;
+use crate::indicators::IndicatorSet;
 use crate::rules::RuleSet;
 use crate::sources::{locked, AfPacket, CaptureFile};
 
@@ -37,15 +38,18 @@ impl Engine {
         py: Python<'_>,
         config: &str,
         rules: Option<&Bound<'_, RuleSet>>,
-        indicators: Option<Py<PyAny>>,
+        indicators: Option<&Bound<'_, IndicatorSet>>,
     ) -> PyResult<Engine> {
-        let _ = indicators;
+        let indicators = indicators.map(|set| Arc::clone(&set.get().set));
         let config = config_of(config)?;
         let rules = rules.map(|set| Arc::clone(&set.get().set));
         let engine = py.allow_threads(|| {
             let mut engine = engine::Engine::new(config);
             if let Some(rules) = rules {
                 engine.set_rules(rules);
+            }
+            if let Some(indicators) = indicators {
+                engine.set_indicators(indicators);
             }
             engine
         });

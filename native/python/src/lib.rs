@@ -9,6 +9,7 @@
 
 mod batch;
 mod engine;
+mod indicators;
 mod rules;
 mod sources;
 
@@ -20,6 +21,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("HYPERSCAN", cfg!(feature = "hyperscan"))?;
     m.add_class::<batch::Batch>()?;
     m.add_class::<engine::Engine>()?;
+    m.add_class::<indicators::IndicatorSet>()?;
     m.add_class::<rules::RuleSet>()?;
     m.add_class::<sources::AfPacket>()?;
     m.add_class::<sources::CaptureFile>()

@@ -50,6 +50,8 @@ pub struct DetectState {
 pub struct TxMeta {
     /// Detection state by direction.
     pub detect: [DetectState; 2],
+    /// Bits of indicator look-ups made.
+    pub watched: u32,
     /// Bits of records written (one per logger of the protocol).
     pub logged: u32,
     /// App-layer events raised, by name, in order (bounded).

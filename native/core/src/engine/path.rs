@@ -15,6 +15,7 @@ use crate::event::anomaly;
 use crate::event::sink::Records;
 use crate::flow::table::{Found, Slot, Table};
 use crate::flow::{Reason, State};
+use crate::intel::Watch;
 use crate::packet::{Direction, Packet, Transport};
 use crate::rule::{FlowDetect, FlowScene, Inspector, Scene};
 use crate::stream::policy::Hosts;
@@ -39,6 +40,7 @@ pub(super) struct Path {
     pub(super) records: Records,
     pub(super) now: Timestamp,
     pub(super) inspector: Option<Box<dyn Inspector>>,
+    pub(super) watch: Option<Watch>,
     limits: Limits,
     table: AppTable,
     announcements: Announcements,
@@ -83,6 +85,7 @@ impl Path {
             records: Records::default(),
             now: Timestamp(0),
             inspector: None,
+            watch: None,
             config: Arc::new(config),
         }
     }
@@ -255,15 +258,18 @@ impl Path {
         }
     }
 
-    /// Let the rules look at a packet and what is known of its conversation.
+    /// Let indicators and rules look at a packet and what is known of its conversation.
     fn inspect(&mut self, at: Option<u32>, packet: &Packet<'_>) {
         let Path {
             flows,
             records,
             inspector,
+            watch,
             ..
         } = self;
-        let Some(inspector) = inspector else { return };
+        if inspector.is_none() && watch.is_none() {
+            return;
+        }
         let flow = at
             .and_then(|at| flows.get_mut(at))
             .map(|Slot { flow, data, .. }| FlowScene {
@@ -272,7 +278,13 @@ impl Path {
                 app: &mut data.app,
                 detect: &mut data.detect,
             });
-        inspector.inspect(&mut Scene { packet, flow }, records);
+        let mut scene = Scene { packet, flow };
+        if let Some(watch) = watch {
+            watch.inspect(&mut scene, records);
+        }
+        if let Some(inspector) = inspector {
+            inspector.inspect(&mut scene, records);
+        }
     }
 
     /// Write what the packet's headers and its session raised.

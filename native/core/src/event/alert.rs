@@ -40,8 +40,20 @@ pub struct Alert<'a, 'p> {
     pub blocked: bool,
 }
 
-/// Write an alert.
+/// Write the alert of a rule.
 pub fn write(alert: &Alert<'_, '_>, rule: &Signature, output: &Output, records: &mut Records) {
+    write_with(alert, output, records, |json| {
+        rule_members(json, alert, rule, output)
+    });
+}
+
+/// Write an alert whose `alert` object, and what else belongs to its cause, `cause` writes.
+pub fn write_with(
+    alert: &Alert<'_, '_>,
+    output: &Output,
+    records: &mut Records,
+    cause: impl FnOnce(&mut Json<'_>),
+) {
     records.record(|text| {
         let mut json = Json::new(text);
         header::open(
@@ -56,7 +68,7 @@ pub fn write(alert: &Alert<'_, '_>, rule: &Signature, output: &Output, records: 
             json.num("tx_id", id);
         }
         bits(&mut json, alert.bits);
-        rule_members(&mut json, alert, rule, output);
+        cause(&mut json);
         if let Some((id, transaction)) = alert.transaction {
             transaction.write_context(&mut json);
             files(&mut json, id, transaction);
