@@ -7,11 +7,12 @@ CARGO   := cd native && cargo
 IFACE   ?=
 PCAP    ?=
 
-.PHONY: help run test lint types conformance bench fuzz format clean
+.PHONY: help run test pictures lint types conformance bench fuzz format clean
 
 help:
 	@echo "make run               set up and start Tapwarden on this host (IFACE=eth0 for another interface)"
 	@echo "make run PCAP=FILE     replay a capture through the very same path; try examples/infected-host.pcap"
+	@echo "                       PORT=8687 moves the dashboard, COORDINATOR_PORT=8767 the coordinating centre"
 	@echo "make test              set up and run all tests"
 	@echo "make lint              ruff, mypy --strict, rustfmt, clippy"
 	@echo "make conformance       the same alerts as Suricata on the same packets (needs ../shared/conformance)"
@@ -32,6 +33,10 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(CARGO) test --workspace --exclude tapwarden-python --locked
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The README's pictures, from the browser test.
+pictures: $(VENV)/.installed
+	TAPWARDEN_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/test_newcomer.py -k picture
 
 # Type checkers cannot see the package map of setup.py; these links show it to them.
 types:

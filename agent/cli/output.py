@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -53,6 +54,18 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
         console().print(table)
     else:
         click.echo(empty)
+
+
+def show(rows: Mapping[str, str], *, title: str) -> None:
+    """What a long-running command has to say, on standard error: a panel on a terminal, else a line for each row."""
+    if sys.stderr.isatty():
+        grid = Table.grid(padding=(0, 2))
+        for name, value in rows.items():
+            grid.add_row(Text(name, style="bold"), cell(value))
+        console(stderr=True).print(Panel(grid, title=title, expand=False))
+    else:
+        for name, value in rows.items():
+            click.echo(f"{name}: {printable(value, keep_newlines=False)}", err=True)
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:

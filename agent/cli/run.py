@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +9,10 @@ from pathlib import Path
 
 import click
 import uvicorn
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
 
 from tapwarden.agent.cli.group import EXIT_PARTIAL, Command, Failure, printable
-from tapwarden.agent.cli.output import cell, console, set_up_logging
-from tapwarden.agent.cli.progress import replay_progress
+from tapwarden.agent.cli.output import set_up_logging, show
+from tapwarden.agent.cli.progress import replay_progress, replay_result
 from tapwarden.agent.cli.session import configured, invocation
 from tapwarden.agent.composition import Parts, composed, eve_file_of, first_alert, replayed_now, sensor_name
 from tapwarden.agent.config import Config
@@ -81,6 +77,7 @@ def run(
                 if captures:
                     replay_progress(runtime, stopping)
                     runtime.settle()
+                    show(replay_result(parts, runtime), title="Replayed")
                 _wait(runtime, stopping, ends=end_after and bool(captures))
             finally:
                 runtime.stop()
@@ -180,14 +177,7 @@ def _announce(
         rows["Dashboard"] = _address(config, server)
     if password is not None:
         rows["First log-in"] = f"admin / {password}   (once: it has to be changed)"
-    if sys.stderr.isatty():
-        grid = Table.grid(padding=(0, 2))
-        for name, value in rows.items():
-            grid.add_row(Text(name, style="bold"), cell(value))
-        console(stderr=True).print(Panel(grid, title="Tapwarden", expand=False))
-    else:
-        for name, value in rows.items():
-            click.echo(f"{name}: {printable(value, keep_newlines=False)}", err=True)
+    show(rows, title="Tapwarden")
 
 
 def _address(config: Config, server: uvicorn.Server) -> str:

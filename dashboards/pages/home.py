@@ -24,6 +24,8 @@ router = APIRouter(dependencies=[Depends(needs(Right.READ))])
 COUNTED = 2000
 """Open groups counted by severity; more are shown as "2000+"."""
 
+DAY = timedelta(hours=24)
+
 PENDING = (ActionState.PROPOSED, ActionState.SIMULATED)
 
 
@@ -95,20 +97,26 @@ def health_parts(console: Console) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _events(console: Console) -> Mapping[str, Any]:
-    """Alerts of the last 24 hours as a histogram, or why there is none."""
+    """Alerts of the last 24 hours as a histogram, or why there is none.
+
+    Where every event is older (a replayed capture), at most 24 hours up to the newest: ``past`` is then true.
+    """
     now = console.clock.now()
-    since = now - timedelta(hours=24)
-    step = chart.interval_for(since, now, bars=100)
-    query = EventQuery(since=since, kinds=("alert",))
     try:
-        buckets = console.events.histogram(query, interval_s=step)
-        total = console.events.count(EventQuery(since=since))
         status = console.events.status()
+        past = status.newest is not None and status.newest < now - DAY
+        until = status.newest + timedelta(seconds=1) if past and status.newest else now
+        since = max(until - DAY, status.oldest) if past and status.oldest else until - DAY
+        step = chart.interval_for(since, until, bars=100)
+        query = EventQuery(since=since, until=until, kinds=("alert",))
+        buckets = console.events.histogram(query, interval_s=step)
+        total = console.events.count(EventQuery(since=since, until=until))
     except StoreError as error:
-        return {"problem": str(error), "chart": None, "total": 0, "status": None}
+        return {"problem": str(error), "chart": None, "total": 0, "status": None, "past": False, "search": ""}
 
     def link(start: Any, end: Any) -> str:
         return "/search" + query_string({"since": iso(start), "until": iso(end), "kinds": "alert"})
 
-    drawn = chart.histogram(buckets, since=since, until=now, interval_s=step, link=link)
-    return {"problem": "", "chart": drawn, "total": total, "status": status}
+    drawn = chart.histogram(buckets, since=since, until=until, interval_s=step, link=link)
+    search = query_string({"since": iso(since), "until": iso(until), "kinds": "alert"})
+    return {"problem": "", "chart": drawn, "total": total, "status": status, "past": past, "search": search}

@@ -224,6 +224,16 @@ def test_one_unreadable_target_stops_the_whole_decision(site: Any, incident_id: 
     assert site.cases.actions() == []
 
 
+def test_the_home_page_shows_the_alerts_of_an_old_capture_and_says_so(site: Any, record: Record) -> None:
+    old = site.clock.now() - timedelta(days=60)
+    for minute in range(5):
+        site.add_alert(record(at=old + timedelta(minutes=minute * 3), src_port=4000 + minute))
+    page = site.log_in(Role.VIEWER).get("/").text
+    assert "Alerts up to the newest event" in page
+    assert "5 alerts of 5 events" in page
+    assert page.count('class="bar"') == 5
+
+
 def test_the_home_page_lives_when_the_event_store_is_down(
     site: Any, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
