@@ -207,7 +207,8 @@ class CaseDesk:
         with self._cases.transaction():
             incident = self._known(matter)
             if incident is None:
-                title = f"{matter.groups[0].signature or policy.name}: {matter.subject}"[:200]
+                gravest = min(matter.groups, key=lambda group: group.severity)
+                title = f"{gravest.signature or policy.name}: {matter.subject}"[:200]
                 incident = self._open(
                     matter.groups,
                     title,

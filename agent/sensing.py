@@ -56,6 +56,9 @@ def engine_settings(config: Config, interface: str) -> dict[str, Any]:
     home = {"HOME_NET": f"[{','.join(sensor.home_net)}]"} if sensor.home_net else {}
     settings = engine_config({"vars": {"address-groups": {**home, **addresses}, "port-groups": ports}})
     merge(settings, {"output": {"sensor": sensor_name(config), "in_iface": interface}})
+    if interface:
+        # Whoever sends live traffic must not know which flows share a slot; a replay stays the same each time.
+        merge(settings, {"flow": {"hash_seed": secrets.randbits(63)}})
     merge(settings, sensor.engine)
     return settings
 
