@@ -23,7 +23,7 @@ from tapwarden.agent.pipeline import Delivery, Pipeline
 from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.supervisor import notify
 from tapwarden.model.errors import SourceError
-from tapwarden.model.ports import Acknowledged, Collector
+from tapwarden.model.ports import Acknowledged, Breakable, Collector
 
 if TYPE_CHECKING:
     import uvicorn
@@ -46,7 +46,10 @@ class Watched:
 
 
 class Runtime:
-    """Starts, supervises and ends. ``ended`` is set when all collectors have ended by themselves (a replay)."""
+    """Starts, supervises and ends. ``ended`` is set when all collectors have ended by themselves (a replay).
+
+    ``failures`` say what could not be watched, ``incomplete`` what was read in part only.
+    """
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class Runtime:
         self._eve_file = eve_file
         self.ended = threading.Event()
         self.failures: dict[str, str] = {}
+        self.incomplete: dict[str, str] = {}
         self._stopping = threading.Event()
         self._collecting = [
             threading.Thread(target=self._collect, args=(one,), name=f"collect-{one.collector.name}", daemon=True)
@@ -163,7 +167,11 @@ class Runtime:
         else:
             return
         if collector.name not in self.failures:
-            self._health.set(part, "off", "ended")
+            problem = collector.problem if isinstance(collector, Breakable) else ""
+            if problem:
+                self.incomplete[collector.name] = problem
+                log.error("capture=%s state=incomplete problem=%r", collector.name, problem)
+            self._health.set(part, "degraded" if problem else "off", problem or "ended")
         if all(not thread.is_alive() or thread is threading.current_thread() for thread in self._collecting):
             self.ended.set()
 

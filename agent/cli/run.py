@@ -81,10 +81,10 @@ def run(
                 _wait(runtime, stopping, ends=end_after and bool(captures))
             finally:
                 runtime.stop()
-        if runtime.failures:
-            lines = "; ".join(runtime.failures.values())
-            if len(runtime.failures) == len(watched):
-                raise Failure(lines)
+        if runtime.failures and len(runtime.failures) == len(watched):
+            raise Failure("; ".join(runtime.failures.values()))
+        if partly := {**runtime.failures, **runtime.incomplete}:
+            lines = "; ".join(f"{name}: {problem}" for name, problem in partly.items())
             click.echo(f"tapwarden: {printable(lines)}", err=True)
             ctx.exit(EXIT_PARTIAL)
 

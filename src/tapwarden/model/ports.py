@@ -42,6 +42,13 @@ class Collector(Protocol):
 
 
 @runtime_checkable
+class Breakable(Protocol):
+    """A collector on something that may turn out damaged: ``problem`` says at its end why it stopped early, or ""."""
+
+    problem: str
+
+
+@runtime_checkable
 class Acknowledged(Protocol):
     """A collector that can go back: it starts again behind the last batch that was stored, never further on."""
 
