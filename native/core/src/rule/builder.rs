@@ -122,6 +122,8 @@ pub struct Builder<'c> {
     pub metadata: Vec<(Box<str>, Box<str>)>,
     pub target: Option<Target>,
     pub noalert: bool,
+    /// `alert`: a pass rule that alerts as well.
+    pub also_alerts: bool,
     /// The application protocol asked for so far.
     pub app: &'static str,
     /// It was the header that asked for it.
@@ -142,6 +144,8 @@ pub struct Builder<'c> {
     pub open_buffer: Option<usize>,
     /// The content that modifiers are about.
     pub last_content: Option<(List, usize)>,
+    /// Where the last condition went.
+    pub last_list: List,
     /// Conditions after `base64_data` belong to what was decoded in this list.
     pub base64: Option<List>,
     pub transaction: Vec<TxCondition>,
@@ -186,6 +190,7 @@ impl<'c> Builder<'c> {
             metadata: Vec::new(),
             target: None,
             noalert: false,
+            also_alerts: false,
             app: "",
             app_in_header: false,
             flow: None,
@@ -199,6 +204,7 @@ impl<'c> Builder<'c> {
             list: List::Payload,
             open_buffer: None,
             last_content: None,
+            last_list: List::Payload,
             base64: None,
             transaction: Vec::new(),
             prefilter_keyword: None,
@@ -230,7 +236,13 @@ impl<'c> Builder<'c> {
     /// # Errors
     /// Too many.
     pub fn push(&mut self, condition: Condition) -> Result<(), Fault> {
-        let list = self.list;
+        let mut list = self.list;
+        // Outside of sticky buffers what counts from the condition before belongs where that one is: an older modifier
+        // may have moved it to a buffer.
+        if list == List::Payload && self.base64.is_none() && counts_from_before(&condition) {
+            list = self.last_list;
+        }
+        self.last_list = list;
         let conditions = match self.base64 {
             Some(list) => match self
                 .conditions(list)
@@ -447,6 +459,7 @@ impl<'c> Builder<'c> {
         };
         let group = &mut self.groups[to];
         group.conditions.push(Condition::Content(content));
+        self.last_list = List::Group(to);
         self.last_content = Some((List::Group(to), group.conditions.len() - 1));
         Ok(())
     }
@@ -554,6 +567,7 @@ impl<'c> Builder<'c> {
             metadata: self.metadata,
             target: self.target,
             noalert: self.noalert,
+            also_alerts: self.also_alerts,
             header,
             app: self.app,
             protocols,
@@ -577,6 +591,19 @@ impl<'c> Builder<'c> {
         };
         signature.kind = super::finish::kind(&signature, self.app_protocol_keyword, self.packet_event);
         Ok(signature)
+    }
+}
+
+/// Whether a condition counts from the one before, contents and expressions apart: these go where the rule is.
+fn counts_from_before(condition: &Condition) -> bool {
+    match condition {
+        Condition::IsDataAt(test) => test.relative,
+        Condition::ByteTest(test) => test.relative,
+        Condition::ByteJump(jump) => jump.relative,
+        Condition::ByteExtract(extract) => extract.relative,
+        Condition::ByteMath(math) => math.relative,
+        Condition::Base64(base64) => base64.relative,
+        _ => false,
     }
 }
 

@@ -30,13 +30,9 @@ pub fn compare(compare: ByteCompare, left: u64, right: u64) -> bool {
 /// `byte_test`: whether it holds.
 pub fn test(test: &ByteTest, subject: &Subject<'_>, position: usize, variables: &[u64]) -> bool {
     let offset = i64::from(value(test.offset, variables) as i32);
-    let Some(count) = count(test.count, test.encoding, variables) else {
-        return false;
-    };
-    let Some((octets, _)) = field(subject.data, position, test.relative, offset, count, true) else {
-        return false;
-    };
-    let Some((number, _)) = number(octets, test.encoding, subject.little_endian) else {
+    let found = count(test.count, test.encoding, variables)
+        .and_then(|count| number_at(subject, position, test.relative, offset, count, test.encoding));
+    let Some((number, ..)) = found else {
         return false;
     };
     let holds = compare(
@@ -54,16 +50,8 @@ pub fn jump(jump: &ByteJump, subject: &Subject<'_>, position: usize, variables: 
         return None;
     }
     let offset = i64::from(value(jump.offset, variables) as i32);
-    let count = match value(jump.count, variables) {
-        0 if matches!(jump.count, Operand::Number(0)) => 0,
-        _ => count(jump.count, jump.encoding, variables)?,
-    };
-    let (octets, start) = field(subject.data, position, jump.relative, offset, count, count > 0)?;
-    let (number, used) = if count == 0 {
-        (0, 0)
-    } else {
-        number(octets, jump.encoding, subject.little_endian)?
-    };
+    let count = count(jump.count, jump.encoding, variables)?;
+    let (number, start, used) = number_at(subject, position, jump.relative, offset, count, jump.encoding)?;
     let mut by = masked(number, jump.bitmask).wrapping_mul(u64::from(jump.multiplier));
     if jump.align {
         by = round_up(by, 4);
@@ -83,16 +71,15 @@ pub fn jump(jump: &ByteJump, subject: &Subject<'_>, position: usize, variables: 
 
 /// `byte_extract`: the number and where it ends.
 pub fn extract(extract: &ByteExtract, subject: &Subject<'_>, position: usize) -> Option<(u64, usize)> {
-    let count = usize::from(extract.count);
-    let (octets, start) = field(
-        subject.data,
+    let (offset, count) = (extract.offset.into(), usize::from(extract.count));
+    let (number, start, used) = number_at(
+        subject,
         position,
         extract.relative,
-        extract.offset.into(),
+        offset,
         count,
-        true,
+        extract.encoding,
     )?;
-    let (number, used) = number(octets, extract.encoding, subject.little_endian)?;
     let mut number = number.wrapping_mul(u64::from(extract.multiplier));
     if extract.align > 0 {
         number = round_up(number, u64::from(extract.align));
@@ -108,15 +95,14 @@ pub fn math(
     variables: &[u64],
 ) -> Option<(u64, usize)> {
     let count = count(math.count, math.encoding, variables)?;
-    let (octets, start) = field(
-        subject.data,
+    let (left, start, used) = number_at(
+        subject,
         position,
         math.relative,
         math.offset.into(),
         count,
-        true,
+        math.encoding,
     )?;
-    let (left, used) = number(octets, math.encoding, subject.little_endian)?;
     let right = value(math.value, variables);
     let shift = u32::try_from(right).unwrap_or(u32::MAX);
     let result = match math.operator {
@@ -130,14 +116,14 @@ pub fn math(
     Some((masked(result, math.bitmask), start + used))
 }
 
-/// How many octets are read; a variable must hold a possible number.
+/// How many octets are read; `None` when a variable holds too much.
 fn count(operand: Operand, encoding: Encoding, variables: &[u64]) -> Option<usize> {
     let most = match encoding {
         Encoding::Text(_) => MAX_DIGITS,
         _ => 8,
     };
     let count = usize::try_from(value(operand, variables)).ok()?;
-    (1..=most).contains(&count).then_some(count)
+    (count <= most || matches!(operand, Operand::Number(_))).then_some(count)
 }
 
 /// The octets from `offset` on (from `position` when `relative`) and where they begin; `None` when they are not all
@@ -154,6 +140,34 @@ fn field(
     let start = usize::try_from(base.checked_add(offset)?).ok()?;
     let octets = data.get(start..)?.get(..count)?;
     (!some || start < data.len()).then_some((octets, start))
+}
+
+/// A number at a place in the buffer: of `count` octets, or, as text, of all digits there are when `count` is 0. With
+/// where its octets begin and how many it takes.
+fn number_at(
+    subject: &Subject<'_>,
+    position: usize,
+    relative: bool,
+    offset: i64,
+    count: usize,
+    encoding: Encoding,
+) -> Option<(u64, usize, usize)> {
+    let is_text = matches!(encoding, Encoding::Text(_));
+    let (octets, start) = field(
+        subject.data,
+        position,
+        relative,
+        offset,
+        count,
+        count > 0 || is_text,
+    )?;
+    let octets = if count == 0 && is_text {
+        subject.data.get(start..)?
+    } else {
+        octets
+    };
+    let (number, used) = number(octets, encoding, subject.little_endian)?;
+    Some((number, start, used))
 }
 
 /// The number and how many octets it takes.

@@ -113,16 +113,19 @@ impl Detector {
                     continue;
                 }
             }
-            if action == Action::Pass {
+            // What follows on the flow is not looked at: it passed, or it is gone where drops are carried out.
+            if holds_for_flow(action, signature.kind, hit) {
                 if let Some(scene) = &mut scene.flow {
-                    if hit.stream || hit.transaction.is_some() || signature.kind != Kind::Packet {
-                        scene.detect.passed = true;
-                    }
+                    scene.detect.passed = true;
                 }
+            }
+            if action == Action::Pass {
                 if silent {
                     continue;
                 }
-                break;
+                if !signature.also_alerts {
+                    break;
+                }
             }
             if silent || action == Action::Config {
                 continue;
@@ -133,10 +136,12 @@ impl Detector {
             }
             raised += 1;
             *alerts += 1;
-            if config.output.disabled.iter().any(|kind| kind == "alert") {
-                continue;
+            if !config.output.disabled.iter().any(|kind| kind == "alert") {
+                write(*hit, signature, scene, set, config, records);
             }
-            write(*hit, signature, scene, set, config, records);
+            if action == Action::Pass {
+                break;
+            }
         }
         if raised > 0 {
             if let Some(scene) = &mut scene.flow {
@@ -144,6 +149,16 @@ impl Detector {
             }
         }
         work.hits.clear();
+    }
+}
+
+/// Whether a rule's action is about the rest of the flow, not only about the packet.
+fn holds_for_flow(action: Action, kind: Kind, hit: &Hit) -> bool {
+    let acts = !matches!(action, Action::Alert | Action::Config);
+    acts && match kind {
+        Kind::IpOnly | Kind::LikeIpOnly | Kind::ProtocolOnly | Kind::AppLayer | Kind::Transaction => true,
+        Kind::PacketOrStream | Kind::Stream => hit.stream,
+        Kind::EventOnly | Kind::Packet => false,
     }
 }
 
@@ -294,20 +309,21 @@ fn done_with_stream(session: Option<&mut Session>, direction: Direction, set: &R
     session.raw_done(direction, upto);
 }
 
-fn address_rules(set: &RuleSet, view: &View<'_, '_>, detect: Option<&FlowDetect>, work: &mut Work) {
+fn address_rules(set: &RuleSet, view: &View<'_, '_>, mut detect: Option<&mut FlowDetect>, work: &mut Work) {
     if view.packet.ip.version == 0 || view.packet.pseudo {
         return;
     }
-    let _ = detect;
     for &rule in &set.addresses {
         let signature = &set.signatures[rule as usize];
-        if header_fits(signature, view) {
-            work.hits.push(Hit {
-                rule,
-                transaction: None,
-                stream: false,
-            });
+        if !header_fits(signature, view) || !packet_fits(signature, view, detect.as_deref(), work) {
+            continue;
         }
+        let hit = Hit {
+            rule,
+            transaction: None,
+            stream: false,
+        };
+        matched(signature, view, detect.as_deref_mut(), work, hit);
     }
 }
 

@@ -11,6 +11,7 @@ use super::signature::{
     BufferGroup, FastPattern, Kind, NumberTest, PatternPlace, PayloadOn, Place, Problem, ProblemKind,
     Signature,
 };
+use super::state::{BitChange, Effect, Memory, StateTest};
 use crate::app::{Carrier, Protocol};
 use crate::packet::Direction;
 
@@ -344,41 +345,28 @@ pub fn fast_pattern(payload: &Chain, groups: &[BufferGroup], protocols: Protocol
 /// How a rule is run.
 pub fn kind(signature: &Signature, app_protocol_keyword: bool, packet_event: bool) -> Kind {
     let header = &signature.header;
-    let plain = signature.packet.is_empty()
-        && signature.payload.is_empty()
-        && signature.groups.is_empty()
-        && signature.transaction.is_empty()
-        && signature.state.is_empty();
     if signature.on_transactions() {
         return Kind::Transaction;
     }
-    if plain
-        && signature.flow.is_none()
-        && signature.app.is_empty()
-        && header.sport.any
-        && header.dport.any
-        && !header.protocols.packet_only
-        && !header.protocols.stream_only
-        && !header.protocols.packet_header
-        && !(header.src.any && header.dst.any)
-    {
+    let nothing_inside = signature.payload.is_empty() && signature.groups.is_empty();
+    if nothing_inside && signature.app.is_empty() && signature.flow.is_none() {
         let negated = header.src.negated || header.dst.negated;
-        return if negated { Kind::LikeIpOnly } else { Kind::IpOnly };
+        if signature.packet.is_empty() && signature.direction.is_none() && fits_addresses(signature) {
+            return if negated { Kind::LikeIpOnly } else { Kind::IpOnly };
+        }
+        let asks_protocol_only = signature
+            .packet
+            .iter()
+            .all(|condition| condition.keyword() == "app-layer-protocol");
+        if app_protocol_keyword && asks_protocol_only && signature.state.is_empty() {
+            return Kind::ProtocolOnly;
+        }
     }
-    if packet_event && signature.payload.is_empty() {
+    if packet_event && nothing_inside {
         return Kind::EventOnly;
     }
-    if signature.payload.is_empty() && !signature.app.is_empty() {
-        let protocol_only =
-            signature.packet.is_empty() && signature.state.is_empty() && signature.groups.is_empty();
-        return if protocol_only {
-            Kind::ProtocolOnly
-        } else {
-            Kind::AppLayer
-        };
-    }
-    if app_protocol_keyword && signature.payload.is_empty() {
-        return Kind::ProtocolOnly;
+    if nothing_inside && !signature.app.is_empty() {
+        return Kind::AppLayer;
     }
     match (
         signature.payload.is_empty(),
@@ -389,4 +377,20 @@ pub fn kind(signature: &Signature, app_protocol_keyword: bool, packet_event: boo
         (false, false, true) => Kind::Stream,
         _ => Kind::Packet,
     }
+}
+
+/// Whether what a rule asks of memory, and leaves there, can be done once for a flow's addresses.
+fn fits_addresses(signature: &Signature) -> bool {
+    let protocols = signature.header.protocols;
+    let asks = signature.state.iter().all(|test| match test {
+        StateTest::Bits { memory, .. } => *memory != Memory::Flow,
+        StateTest::Reputation { .. } => true,
+        _ => false,
+    });
+    let leaves = signature.effects.iter().all(|effect| match effect {
+        Effect::Bit { memory, change, .. } => *memory != Memory::Flow || *change == BitChange::Set,
+        Effect::Tag(_) => true,
+        _ => false,
+    });
+    asks && leaves && !protocols.packet_header
 }

@@ -426,6 +426,8 @@ pub struct Signature {
     pub target: Option<Target>,
     /// `noalert` or `flowbits:noalert`: effects happen, no alert is raised.
     pub noalert: bool,
+    /// `alert` in a pass rule: it alerts as well.
+    pub also_alerts: bool,
 
     /// Protocols, addresses, ports.
     pub header: Header,

@@ -263,6 +263,7 @@ fn iprep(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
                 ">" => NumberTest::Greater(value),
                 ">=" => NumberTest::GreaterOrEqual(value),
                 "=" => NumberTest::Equal(value),
+                "!=" => NumberTest::NotEqual(value),
                 other => return Err(format!("{other:?} is not an operator of iprep").into()),
             };
             (test, None)

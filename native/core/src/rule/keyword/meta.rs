@@ -57,10 +57,11 @@ pub const KEYWORDS: &[Keyword] = &[
     .bare(),
     Keyword::new(
         "alert",
-        "Raise an alert (the default).",
+        "Raise an alert: the default, but for pass rules.",
         ("ip", "alert;"),
         |builder, _| {
             builder.noalert = false;
+            builder.also_alerts = true;
             Ok(())
         },
     )
