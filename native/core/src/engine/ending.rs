@@ -1,6 +1,7 @@
 //! What a flow goes through when it is over: what was not looked at yet is, then it is told.
 
 use super::path::Path;
+use crate::app::AppLayer;
 use crate::counters::Counters;
 use crate::event::flow as record;
 use crate::flow::{Flow, Reason, State};
@@ -82,6 +83,7 @@ impl Path {
 
     /// Let a packet that was never received carry what waits in a TCP session through the layers.
     fn look_at_rest(&mut self, at: u32, counters: &mut Counters) {
+        let inspecting = self.inspector.is_some();
         for direction in [Direction::ToServer, Direction::ToClient] {
             let now = self.now;
             let Some(slot) = self.flows.get_mut(at) else {
@@ -90,10 +92,13 @@ impl Path {
             let Some(session) = slot.data.tcp.as_deref_mut() else {
                 return;
             };
-            if !waits(session, direction) {
+            let app = &slot.data.app;
+            let pending =
+                |direction| waits(session, direction) || inspecting && transactions_wait(app, direction);
+            if !pending(direction) {
                 continue;
             }
-            let last = direction == Direction::ToClient || !waits(session, Direction::ToClient);
+            let last = direction == Direction::ToClient || !pending(Direction::ToClient);
             session.end_direction(direction, true);
             let mut packet = last_packet(&slot.flow, session, direction, now);
             counters.tcp_pseudo += 1;
@@ -101,6 +106,15 @@ impl Path {
             self.finish(Some(at), &mut packet, last, counters);
         }
     }
+}
+
+/// Transactions that rules did not look at to the end in a direction.
+fn transactions_wait(app: &AppLayer, direction: Direction) -> bool {
+    let Some(parser) = &app.parser else { return false };
+    let transactions = parser.transactions();
+    (transactions.first()..transactions.end())
+        .filter_map(|id| transactions.get(id))
+        .any(|transaction| !transaction.meta().detect[direction.index()].done)
 }
 
 /// Something of a direction was not looked at by all layers, or may not have been.
