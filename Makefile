@@ -24,7 +24,8 @@ $(VENV)/.installed: pyproject.toml setup.py $(RUST)
 	@PYTHON="$(PYTHON)" tools/preflight.sh build
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade pip setuptools setuptools-rust
-	SETUPTOOLS_RUST_CARGO_PROFILE=release $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[test,lint,evidence]'
+	@echo "tapwarden: installing dependencies and building the native core; the first time this takes a few minutes" >&2
+	@SETUPTOOLS_RUST_CARGO_PROFILE=release PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[test,lint,evidence]'
 	@touch $@
 
 run: $(VENV)/.installed

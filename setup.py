@@ -29,6 +29,7 @@ def has_hyperscan() -> bool:
 setup(
     packages=packages,
     package_dir=package_dir,
+    include_package_data=False,  # package-data in pyproject.toml says which
     rust_extensions=[
         RustExtension(
             "tapwarden._core",
