@@ -124,6 +124,8 @@ pub struct Builder<'c> {
     pub noalert: bool,
     /// `alert`: a pass rule that alerts as well.
     pub also_alerts: bool,
+    /// Whether `dsize` asks for a payload, or for none.
+    pub payload_need: Option<bool>,
     /// The application protocol asked for so far.
     pub app: &'static str,
     /// It was the header that asked for it.
@@ -191,6 +193,7 @@ impl<'c> Builder<'c> {
             target: None,
             noalert: false,
             also_alerts: false,
+            payload_need: None,
             app: "",
             app_in_header: false,
             flow: None,
@@ -568,6 +571,7 @@ impl<'c> Builder<'c> {
             target: self.target,
             noalert: self.noalert,
             also_alerts: self.also_alerts,
+            payload_need: self.payload_need.or((!payload.is_empty()).then_some(true)),
             header,
             app: self.app,
             protocols,

@@ -18,7 +18,7 @@ use super::{Action, Inspector, Scene};
 use crate::config::Config;
 use crate::event::alert::{self, Alert};
 use crate::event::sink::Records;
-use crate::packet::{Direction, Packet, Transport};
+use crate::packet::{Direction, Origin, Packet, Transport};
 use crate::stream::Session;
 
 /// A rule that matched.
@@ -231,6 +231,7 @@ impl Inspector for Detector {
                 let first = !std::mem::replace(&mut about.detect.addresses_done[direction.index()], true);
                 let established = !matches!(packet.transport, Transport::Tcp(_)) || packet.established;
                 let ready = established
+                    && set.streams_wanted[direction.index()]
                     && about
                         .tcp
                         .as_deref()
@@ -252,8 +253,8 @@ impl Inspector for Detector {
                     self.finish(scene, records);
                 }
                 if let Some(about) = &mut scene.flow {
-                    if ready {
-                        done_with_stream(about.tcp.as_deref_mut(), direction, &self.set);
+                    if ready || established && !self.set.streams_wanted[direction.index()] {
+                        done_with_stream(about.tcp.as_deref_mut(), direction, ready);
                     }
                 }
                 return;
@@ -295,10 +296,9 @@ fn give_up(about: &mut super::FlowScene<'_>, packet: &Packet<'_>) {
     }
 }
 
-fn done_with_stream(session: Option<&mut Session>, direction: Direction, set: &RuleSet) {
+/// What was looked at is let go; without a rule on the stream all is.
+fn done_with_stream(session: Option<&mut Session>, direction: Direction, looked: bool) {
     let Some(session) = session else { return };
-    let looked = set.streams[direction.index()].matcher().is_some()
-        || !set.streams[direction.index()].always.is_empty();
     let upto = if looked {
         let mut windows = session.raw_windows(direction);
         windows.by_ref().for_each(drop);
@@ -310,7 +310,7 @@ fn done_with_stream(session: Option<&mut Session>, direction: Direction, set: &R
 }
 
 fn address_rules(set: &RuleSet, view: &View<'_, '_>, mut detect: Option<&mut FlowDetect>, work: &mut Work) {
-    if view.packet.ip.version == 0 || view.packet.pseudo {
+    if view.packet.ip.version == 0 {
         return;
     }
     for &rule in &set.addresses {
@@ -340,7 +340,7 @@ fn packet_rules(
     let class = Class::of(packet.ip.proto);
     let mut candidates = std::mem::take(&mut work.candidates);
     candidates.clear();
-    if packet.ip.version != 0 && !packet.fragment {
+    if packet.ip.version != 0 {
         let group = &set.packets[class as usize][direction];
         candidates.extend_from_slice(&group.always);
         let payload = if packet.payload_inspected_elsewhere {
@@ -414,7 +414,10 @@ fn protocol_rules(
         return;
     };
     let at = direction.index();
-    if detect.protocol_done[at] || !(app.detection_done[at] || app.by_direction[at].name().is_some()) {
+    if view.packet.pseudo
+        || detect.protocol_done[at]
+        || !(app.detection_done[at] || app.by_direction[at].name().is_some())
+    {
         return;
     }
     detect.protocol_done[at] = true;
@@ -512,6 +515,14 @@ fn packet_rule(
     work: &mut Work,
     ready: bool,
 ) -> Option<bool> {
+    let packet = view.packet;
+    if packet.origin == Origin::FlowTimeout && signature.kind == Kind::Packet {
+        return None;
+    }
+    let inspectable = ready || !packet.payload_inspected_elsewhere && !packet.payload.is_empty();
+    if signature.payload_need.is_some_and(|need| need != inspectable) {
+        return None;
+    }
     if !header_fits(signature, view) || !flow_fits(signature, view) {
         return None;
     }

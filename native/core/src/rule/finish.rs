@@ -8,8 +8,8 @@ use super::header::{Header, Protocols};
 use super::keyword::buffers::Where;
 use super::lexer::invalid;
 use super::signature::{
-    BufferGroup, FastPattern, Kind, NumberTest, PatternPlace, PayloadOn, Place, Problem, ProblemKind,
-    Signature,
+    BufferGroup, FastPattern, FlowCondition, Kind, NumberTest, PatternPlace, PayloadOn, Place, Problem,
+    ProblemKind, Signature,
 };
 use super::state::{BitChange, Effect, Memory, StateTest};
 use crate::app::{Carrier, Protocol};
@@ -348,49 +348,49 @@ pub fn kind(signature: &Signature, app_protocol_keyword: bool, packet_event: boo
     if signature.on_transactions() {
         return Kind::Transaction;
     }
-    let nothing_inside = signature.payload.is_empty() && signature.groups.is_empty();
-    if nothing_inside && signature.app.is_empty() && signature.flow.is_none() {
-        let negated = header.src.negated || header.dst.negated;
-        if signature.packet.is_empty() && signature.direction.is_none() && fits_addresses(signature) {
-            return if negated { Kind::LikeIpOnly } else { Kind::IpOnly };
-        }
-        let asks_protocol_only = signature
-            .packet
-            .iter()
-            .all(|condition| condition.keyword() == "app-layer-protocol");
-        if app_protocol_keyword && asks_protocol_only && signature.state.is_empty() {
-            return Kind::ProtocolOnly;
-        }
-    }
-    if packet_event && nothing_inside {
-        return Kind::EventOnly;
-    }
-    if nothing_inside && !signature.app.is_empty() {
-        return Kind::AppLayer;
-    }
-    match (
-        signature.payload.is_empty(),
-        signature.payload_on.packet,
-        signature.payload_on.stream,
-    ) {
-        (false, true, true) => Kind::PacketOrStream,
-        (false, false, true) => Kind::Stream,
-        _ => Kind::Packet,
-    }
-}
-
-/// Whether what a rule asks of memory, and leaves there, can be done once for a flow's addresses.
-fn fits_addresses(signature: &Signature) -> bool {
-    let protocols = signature.header.protocols;
-    let asks = signature.state.iter().all(|test| match test {
+    let bare = signature.app.is_empty() && signature.payload.is_empty() && signature.groups.is_empty();
+    // What is remembered may be asked and left where nothing of the packet is looked at, but of flows only bits be set.
+    let remembers = signature.state.iter().all(|test| match test {
         StateTest::Bits { memory, .. } => *memory != Memory::Flow,
         StateTest::Reputation { .. } => true,
         _ => false,
-    });
-    let leaves = signature.effects.iter().all(|effect| match effect {
+    }) && signature.effects.iter().all(|effect| match effect {
         Effect::Bit { memory, change, .. } => *memory != Memory::Flow || *change == BitChange::Set,
         Effect::Tag(_) => true,
         _ => false,
     });
-    asks && leaves && !protocols.packet_header
+    let protocol_alone = app_protocol_keyword
+        && signature
+            .packet
+            .iter()
+            .all(|condition| condition.keyword() == "app-layer-protocol")
+        && signature.flow.is_none_or(|flow| flow == FlowCondition::default());
+    if bare && remembers && protocol_alone {
+        return Kind::ProtocolOnly;
+    }
+    if bare
+        && remembers
+        && signature.packet.is_empty()
+        && signature.flow.is_none()
+        && signature.direction.is_none()
+    {
+        let negated = header.src.negated || header.dst.negated;
+        return if negated { Kind::LikeIpOnly } else { Kind::IpOnly };
+    }
+    if bare && packet_event {
+        return Kind::EventOnly;
+    }
+    if signature.payload.is_empty() {
+        let plain = signature.packet.is_empty() && signature.groups.is_empty();
+        return if plain && !signature.app.is_empty() {
+            Kind::AppLayer
+        } else {
+            Kind::Packet
+        };
+    }
+    match (signature.payload_on.packet, signature.payload_on.stream) {
+        (true, true) => Kind::PacketOrStream,
+        (false, true) => Kind::Stream,
+        _ => Kind::Packet,
+    }
 }

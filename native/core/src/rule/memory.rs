@@ -30,7 +30,7 @@ pub struct FlowDetect {
     pub(super) addresses_done: [bool; 2],
     /// Protocol-only rules were run, by direction.
     pub(super) protocol_done: [bool; 2],
-    /// A pass rule let the flow pass.
+    /// A pass rule let the flow pass, or it was dropped: it is not looked at.
     pub(super) passed: bool,
 }
 

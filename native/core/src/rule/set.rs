@@ -125,6 +125,8 @@ pub struct RuleSet {
     pub(super) packets: Vec<[Group; 2]>,
     /// By direction: TCP rules on the stream.
     pub(super) streams: [Group; 2],
+    /// By direction: whether any rule looks at the stream.
+    pub(super) streams_wanted: [bool; 2],
     /// By index in [`PROTOCOLS`] and direction.
     pub(super) transactions: Vec<[Transactions; 2]>,
     /// Rules on addresses alone.
@@ -260,6 +262,7 @@ impl RuleSet {
             reputation: Arc::new(reputation),
             packets: Vec::new(),
             streams: Default::default(),
+            streams_wanted: [false; 2],
             transactions: Vec::new(),
             addresses: Vec::new(),
             protocols: Vec::new(),
@@ -292,6 +295,9 @@ impl RuleSet {
         let mut transactions = TransactionBuilder::new();
         for signature in &self.signatures {
             let rule = signature.index;
+            if !signature.payload.is_empty() && signature.payload_on.stream {
+                directions(signature).for_each(|at| self.streams_wanted[at] = true);
+            }
             match signature.kind {
                 Kind::IpOnly => self.addresses.push(rule),
                 Kind::ProtocolOnly => self.protocols.push(rule),

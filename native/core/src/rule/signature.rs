@@ -428,6 +428,9 @@ pub struct Signature {
     pub noalert: bool,
     /// `alert` in a pass rule: it alerts as well.
     pub also_alerts: bool,
+    /// Run only where there is something to inspect (`Some(true)`: payload that is inspected, or stream data), or only
+    /// where there is nothing.
+    pub payload_need: Option<bool>,
 
     /// Protocols, addresses, ports.
     pub header: Header,

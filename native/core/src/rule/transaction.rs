@@ -96,9 +96,7 @@ pub(super) fn run(
                 progress: transaction.progress(direction),
                 complete,
             };
-            if look.progress > 0 || complete {
-                look.at(groups, &mut state, about.detect, work);
-            }
+            look.at(groups, &mut state, about.detect, work);
             complete
         };
         state.done = complete;
@@ -175,10 +173,12 @@ impl Look<'_, '_> {
             if self.progress < spec.progress && !self.complete || state.scanned & bit != 0 {
                 continue;
             }
+            let mut found = false;
             for index in 0.. {
                 let Some(buffer) = self.transaction.buffer(slot, self.direction, index) else {
                     break;
                 };
+                found = true;
                 candidates.extend_from_slice(&group.always);
                 if let Some(matcher) = group.matcher() {
                     // A transform changes what is there: its rules look for their pattern in what comes out, so they
@@ -191,7 +191,9 @@ impl Look<'_, '_> {
                     break;
                 }
             }
-            let ended = !spec.streaming && (self.progress > spec.progress || !spec.multi) || self.complete;
+            // What is not there yet may come as long as its part of the transaction lasts.
+            let ended =
+                !spec.streaming && (self.progress > spec.progress || found && !spec.multi) || self.complete;
             if ended {
                 state.scanned |= bit;
             }
@@ -199,11 +201,12 @@ impl Look<'_, '_> {
     }
 
     fn rule(&self, signature: &Signature, bits: u32, detect: &FlowDetect, work: &mut Work) -> Outcome {
-        // The header was looked at before when there are bits.
-        if bits == 0 && (!header_fits(signature, &self.view) || !flow_fits(signature, &self.view)) {
-            return Outcome::No;
-        }
-        if !packet_fits(signature, &self.view, Some(detect), work) {
+        // The packet was looked at before when there are bits.
+        if bits == 0
+            && !(header_fits(signature, &self.view)
+                && flow_fits(signature, &self.view)
+                && packet_fits(signature, &self.view, Some(detect), work))
+        {
             return Outcome::No;
         }
         work.machine.begin(signature.variables);
@@ -268,8 +271,8 @@ impl Look<'_, '_> {
                 break;
             }
         }
-        let may_grow = spec.streaming || spec.multi;
-        if may_grow && !self.complete {
+        let may_come = spec.streaming || self.progress <= spec.progress;
+        if may_come && !self.complete {
             None
         } else {
             Some(false)

@@ -36,6 +36,14 @@ mod progress {
     pub const FINISHED: u8 = 3;
 }
 
+/// What `ssl_state` asks for.
+mod state {
+    pub const CLIENT_HELLO: u8 = 1;
+    pub const SERVER_HELLO: u8 = 2;
+    pub const CLIENT_KEY_EXCHANGE: u8 = 4;
+    pub const SERVER_KEY_EXCHANGE: u8 = 8;
+}
+
 const TS: Direction = Direction::ToServer;
 const TC: Direction = Direction::ToClient;
 
@@ -240,7 +248,8 @@ pub struct TlsTx {
     ja4_text: Option<String>,
     resumed: bool,
     without_certificate: bool,
-    key_exchange: [bool; 2],
+    /// What the last message with a state said, since the last records began (see [`state`]).
+    now: u8,
     done: bool,
     finished: bool,
 }
@@ -307,19 +316,7 @@ impl Transaction for TlsTx {
         let shown = side.certificates.shown.as_ref();
         match VALUES.get(slot)?.name {
             "tls.version" | "ssl_version" => Some(i64::from(side.version)),
-            "ssl_state" => {
-                let bits = [
-                    self.sides[0].hello_seen,
-                    self.sides[1].hello_seen,
-                    self.key_exchange[0],
-                    self.key_exchange[1],
-                ];
-                Some(
-                    (0..)
-                        .zip(bits)
-                        .fold(0, |set, (at, bit)| set | i64::from(bit) << at),
-                )
-            }
+            "ssl_state" => Some(self.now.into()),
             "tls.cert_chain_len" => Some(side.certificates.chain.len() as i64),
             "tls_cert_notbefore" => shown.map(|shown| shown.not_before),
             "tls_cert_notafter" => shown.map(|shown| shown.not_after),
@@ -573,15 +570,16 @@ impl TlsParser {
                 Ok(())
             }
             12 => {
-                self.tx()?.key_exchange[1] = true;
+                self.tx()?.now = state::SERVER_KEY_EXCHANGE;
                 Ok(())
             }
             16 => {
-                self.tx()?.key_exchange[0] = true;
+                self.tx()?.now = state::CLIENT_KEY_EXCHANGE;
                 Ok(())
             }
             13 if direction == TC => {
                 self.client_certificate = true;
+                self.tx()?.now = 0;
                 Ok(())
             }
             _ => Ok(()),
@@ -607,6 +605,11 @@ impl TlsParser {
         // The role a message claims says whose random and state it is; the direction says whose it was.
         let role = usize::from(!client);
         tx.sides[role].hello_seen = true;
+        tx.now = if client {
+            state::CLIENT_HELLO
+        } else {
+            state::SERVER_HELLO
+        };
         if hello.random.is_some() {
             tx.sides[role].random = hello.random;
         }
@@ -693,18 +696,21 @@ impl TlsParser {
                 };
                 let tx = self.tx()?;
                 tx.sides[0].hello_seen = true;
+                tx.now = state::CLIENT_HELLO;
                 tx.sides[at].version = u16::from_be_bytes([major, minor]);
                 self.ssl2.hellos[0] = true;
                 self.ssl2.no_session = high == 0 && low == 0;
             }
             2 => self.ssl2.master_key = true,
             4 => {
-                self.tx()?.sides[1].hello_seen = true;
+                let tx = self.tx()?;
+                tx.sides[1].hello_seen = true;
+                tx.now = state::SERVER_HELLO;
                 self.ssl2.hellos[1] = true;
             }
             3 | 5..=8 => {
                 if body[0] == 8 && direction == TS {
-                    self.tx()?.key_exchange[0] = true;
+                    self.tx()?.now = state::CLIENT_KEY_EXCHANGE;
                 }
                 if self.ssl2.hellos == [true; 2] {
                     let encrypted = direction == TC || self.ssl2.no_session || self.ssl2.master_key;
@@ -736,6 +742,9 @@ impl Parser for TlsParser {
                 return Parsed::Used(0);
             }
             return Parsed::Failed;
+        }
+        if let Some(tx) = self.transactions.last_mut() {
+            tx.now = 0;
         }
         let result = self.records(direction, input.data, requests);
         let ended = self.ended == [true; 2];

@@ -371,6 +371,11 @@ fn dsize(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
         NumberTest::Between(low, high) => (low as u64 + 1, high as u64 - 1),
         _ => (0, u64::MAX),
     });
+    builder.payload_need = match test {
+        NumberTest::Equal(n) => Some(n > 0),
+        NumberTest::Less(_) | NumberTest::LessOrEqual(_) => None,
+        _ => Some(true),
+    };
     builder.requires_packet = true;
     builder.packet.push(Box::new(PayloadSize(test)));
     builder.last_keyword = "dsize";
