@@ -101,9 +101,10 @@ impl Detector {
             let signature = &set.signatures[hit.rule as usize];
             let flow_id = scene.flow.as_ref().map_or(0, |scene| scene.flow.id);
             let (mut action, mut silent) = (signature.action, signature.noalert);
+            let mut changed = false;
             match thresholds.verdict(hit.rule, packet, flow_id) {
                 Verdict::Alert => {}
-                Verdict::AlertAs(instead) => action = instead,
+                Verdict::AlertAs(instead) => (action, changed) = (instead, true),
                 Verdict::Silent => {
                     *suppressed += 1;
                     silent = true;
@@ -137,7 +138,8 @@ impl Detector {
             raised += 1;
             *alerts += 1;
             if !config.output.disabled.iter().any(|kind| kind == "alert") {
-                write(*hit, signature, scene, set, config, records);
+                let blocked = shown_as_blocked(action, changed);
+                write(*hit, signature, blocked, scene, set, config, records);
             }
             if action == Action::Pass {
                 break;
@@ -149,6 +151,16 @@ impl Detector {
             }
         }
         work.hits.clear();
+    }
+}
+
+/// What an alert says was done. Nothing is dropped here: a drop rule's packet went on, while a reject is answered, and
+/// what a rate filter made of a rule is said as it stands (as Suricata does without an inline mode).
+fn shown_as_blocked(action: Action, changed: bool) -> bool {
+    match action {
+        Action::Reject | Action::RejectDst | Action::RejectBoth => true,
+        Action::Drop => changed,
+        Action::Alert | Action::Pass | Action::Config => false,
     }
 }
 
@@ -165,6 +177,7 @@ fn holds_for_flow(action: Action, kind: Kind, hit: &Hit) -> bool {
 fn write(
     hit: Hit,
     signature: &Signature,
+    blocked: bool,
     scene: &Scene<'_, '_>,
     set: &RuleSet,
     config: &Config,
@@ -185,8 +198,10 @@ fn write(
             .collect()
     });
     let session = about.and_then(|scene| scene.tcp.as_deref());
+    // A match in a transaction is one in the stream that carries it.
+    let stateful = hit.stream || hit.transaction.is_some();
     let streamed = match (session, packet.direction) {
-        (Some(session), Some(direction)) if hit.stream => {
+        (Some(session), Some(direction)) if stateful => {
             session.raw_window(direction).map(|(octets, _)| octets)
         }
         _ => None,
@@ -197,9 +212,9 @@ fn write(
         app: about.map(|scene| &*scene.app),
         transaction,
         payload: streamed.unwrap_or(packet.payload),
-        stream: streamed.is_some(),
+        stream: stateful && packet.ip.proto == 6,
         bits: &bits,
-        blocked: false,
+        blocked,
     };
     alert::write(&alert, signature, &config.output, records);
 }
@@ -629,4 +644,24 @@ pub(super) fn group_fits(group: &BufferGroup, subject: &Subject<'_>, work: &mut 
         },
         datasets,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejects_and_rate_filtered_drops_are_shown_as_blocked() {
+        for (action, changed, blocked) in [
+            (Action::Alert, false, false),
+            (Action::Drop, false, false),
+            (Action::Drop, true, true),
+            (Action::Reject, false, true),
+            (Action::RejectDst, false, true),
+            (Action::RejectBoth, true, true),
+            (Action::Pass, true, false),
+        ] {
+            assert_eq!(shown_as_blocked(action, changed), blocked, "{action:?} {changed}");
+        }
+    }
 }
