@@ -46,38 +46,11 @@ impl Path {
         }
     }
 
-    /// Payload is encrypted from here on: what waits is looked at now, what follows is not.
-    pub(super) fn end_payload(&mut self, at: u32, counters: &mut Counters) {
-        let Some(slot) = self.flows.get_mut(at) else {
-            return;
-        };
-        if !slot.data.app.opaque_payload || slot.flow.payload_inspection_off {
-            return;
-        }
-        if self.inspector.is_some() {
-            for direction in [Direction::ToServer, Direction::ToClient] {
-                let now = self.now;
-                let Some(slot) = self.flows.get_mut(at) else {
-                    return;
-                };
-                let Some(session) = slot.data.tcp.as_deref_mut() else {
-                    return;
-                };
-                let mut packet = last_packet(&slot.flow, session, direction, now);
-                packet.origin = Origin::StreamFlush;
-                session.end_direction(direction, true);
-                self.finish(Some(at), &mut packet, false, counters);
-                if let Some(session) = self
-                    .flows
-                    .get_mut(at)
-                    .and_then(|slot| slot.data.tcp.as_deref_mut())
-                {
-                    session.end_direction(direction, false);
-                }
-            }
-        }
+    /// Payload is encrypted from here on: this packet is looked at with what waits of its stream, payload that follows is
+    /// not.
+    pub(super) fn end_payload(&mut self, at: u32) {
         if let Some(slot) = self.flows.get_mut(at) {
-            slot.flow.payload_inspection_off = true;
+            slot.flow.payload_inspection_off |= slot.data.app.opaque_payload;
         }
     }
 

@@ -61,7 +61,7 @@ impl Sink for Path {
             match packet.transport {
                 Transport::Tcp(_) if !packet.checksum_invalid => {
                     self.stream(at, packet, counters);
-                    self.end_payload(at, counters);
+                    self.end_payload(at);
                 }
                 Transport::Udp => self.datagram(at, packet, counters),
                 _ => {}

@@ -247,6 +247,7 @@ impl Inspector for Detector {
                 let established = !matches!(packet.transport, Transport::Tcp(_)) || packet.established;
                 let ready = established
                     && set.streams_wanted[direction.index()]
+                    && !packet.payload_inspected_elsewhere
                     && about
                         .tcp
                         .as_deref()
@@ -268,7 +269,9 @@ impl Inspector for Detector {
                     self.finish(scene, records);
                 }
                 if let Some(about) = &mut scene.flow {
-                    if ready || established && !self.set.streams_wanted[direction.index()] {
+                    let unwanted =
+                        packet.payload_inspected_elsewhere || !self.set.streams_wanted[direction.index()];
+                    if ready || established && unwanted {
                         done_with_stream(about.tcp.as_deref_mut(), direction, ready);
                     }
                 }

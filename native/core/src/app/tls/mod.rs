@@ -254,6 +254,16 @@ pub struct TlsTx {
     finished: bool,
 }
 
+impl TlsTx {
+    /// A side's random as rules see it: there once the other side's hello was, zeros when its own was not. Odd, and what
+    /// Suricata 7.0.10 does.
+    fn random(&self, direction: Direction) -> Option<&[u8; hello::RANDOM_OCTETS]> {
+        const NONE: &[u8; hello::RANDOM_OCTETS] = &[0; hello::RANDOM_OCTETS];
+        self.sides[direction.opposite().index()].random.as_ref()?;
+        Some(self.sides[direction.index()].random.as_ref().unwrap_or(NONE))
+    }
+}
+
 impl Transaction for TlsTx {
     fn meta(&self) -> &TxMeta {
         &self.meta
@@ -295,9 +305,9 @@ impl Transaction for TlsTx {
             "tls.cert_issuer" => shown.map(|shown| shown.issuer.as_bytes()),
             "tls.cert_serial" => shown.map(|shown| shown.serial.as_bytes()),
             "tls.cert_fingerprint" => shown.map(|shown| shown.fingerprint.as_bytes()),
-            "tls.random" => side.random.as_ref().map(|random| random.as_slice()),
-            "tls.random_time" => side.random.as_ref().map(|random| &random[..4]),
-            "tls.random_bytes" => side.random.as_ref().map(|random| &random[4..]),
+            "tls.random" => self.random(direction).map(|random| random.as_slice()),
+            "tls.random_time" => self.random(direction).map(|random| &random[..4]),
+            "tls.random_bytes" => self.random(direction).map(|random| &random[4..]),
             "ja3.hash" => self.sides[0].ja3_hash.as_deref().map(str::as_bytes),
             "ja3.string" => self.sides[0].ja3.as_deref().map(str::as_bytes),
             "ja3s.hash" => self.sides[1].ja3_hash.as_deref().map(str::as_bytes),
@@ -403,8 +413,13 @@ impl TlsParser {
         let at = direction.index();
         let mut used = self.framing[at].skip.min(data.len());
         self.framing[at].skip -= used;
+        let mut first = true;
         while used < data.len() {
             let rest = &data[used..];
+            let before = self.tx()?.now;
+            if std::mem::take(&mut first) {
+                self.tx()?.now = 0;
+            }
             let taken = if rest[0] & 0xc0 != 0 {
                 self.ssl2_record(direction, rest)?
             } else {
@@ -416,7 +431,13 @@ impl TlsParser {
                     used += len;
                     requests.trigger_raw[at] = true;
                 }
-                None => break,
+                None => {
+                    // Nothing was said: what was said before still is the last.
+                    if used == 0 {
+                        self.tx()?.now = before;
+                    }
+                    break;
+                }
             }
         }
         Ok(Some(used))
@@ -742,9 +763,6 @@ impl Parser for TlsParser {
                 return Parsed::Used(0);
             }
             return Parsed::Failed;
-        }
-        if let Some(tx) = self.transactions.last_mut() {
-            tx.now = 0;
         }
         let result = self.records(direction, input.data, requests);
         let ended = self.ended == [true; 2];

@@ -150,3 +150,31 @@ proptest! {
         check(parser.as_ref());
     }
 }
+
+/// Conformance cases battery--tls--*: a random is seen from the other side's hello on, a state while it was the last.
+#[test]
+fn rules_see_randoms_and_states_as_the_arbiter_does() {
+    let mut parser = start(&AppProtocol::default(), Carrier::Tcp);
+    let state = |parser: &dyn Parser| {
+        let slot = VALUES.iter().position(|spec| spec.name == "ssl_state").unwrap();
+        parser.transactions().get(0).unwrap().value(slot, TS, 0)
+    };
+    let hello = client_hello();
+    let (first, rest) = hello.split_at(20);
+    assert_eq!(
+        parser.parse(TS, &input(first), &mut Requests::default()),
+        Parsed::Used(0)
+    );
+    parser.parse(TS, &input(&[first, rest].concat()), &mut Requests::default());
+    assert_eq!(state(parser.as_ref()), Some(i64::from(state::CLIENT_HELLO)));
+    assert_eq!(shown(parser.as_ref(), "tls.random", TS), None);
+    assert_eq!(
+        shown(parser.as_ref(), "tls.random", TC).as_deref(),
+        Some("\0".repeat(32).as_str())
+    );
+    // Half a record says nothing, a whole one of another kind does.
+    parser.parse(TC, &input(&[22, 3, 3]), &mut Requests::default());
+    assert_eq!(state(parser.as_ref()), Some(i64::from(state::CLIENT_HELLO)));
+    parser.parse(TC, &input(&record(14, b"")), &mut Requests::default());
+    assert_eq!(state(parser.as_ref()), Some(0));
+}
