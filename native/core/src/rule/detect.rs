@@ -247,7 +247,6 @@ impl Inspector for Detector {
                 let established = !matches!(packet.transport, Transport::Tcp(_)) || packet.established;
                 let ready = established
                     && set.streams_wanted[direction.index()]
-                    && !packet.payload_inspected_elsewhere
                     && about
                         .tcp
                         .as_deref()
@@ -375,8 +374,9 @@ fn packet_rules(
             let streams = &set.streams[direction];
             if ready {
                 candidates.extend_from_slice(&streams.always);
-                if let (Some(matcher), Some(session), Some(direction)) =
-                    (streams.matcher(), view.tcp, packet.direction)
+                // What waits when payload is not inspected any more meets rules without a pattern only, as in Suricata.
+                let matcher = streams.matcher().filter(|_| !packet.payload_inspected_elsewhere);
+                if let (Some(matcher), Some(session), Some(direction)) = (matcher, view.tcp, packet.direction)
                 {
                     for (_, octets) in session.raw_windows(direction) {
                         scan(matcher, octets, work, |needle| {
@@ -585,7 +585,7 @@ fn payload_fits(signature: &Signature, view: &View<'_, '_>, work: &mut Work, rea
             return None;
         }
     }
-    if packet.payload_inspected_elsewhere || packet.payload.is_empty() {
+    if packet.payload.is_empty() {
         return None;
     }
     chain_fits(signature, packet.payload, work).then_some(false)

@@ -443,11 +443,23 @@ struct Flags {
     mask: u8,
 }
 
+/// FIN, SYN, RST.
+const BEGIN_OR_END: u8 = 0x07;
+/// URG, ECE, CWR.
+const UNUSUAL: u8 = 0xe0;
+
 impl PacketCondition for Flags {
     fn matches(&self, view: &View<'_, '_>) -> bool {
         let Some(tcp) = view.packet.tcp().filter(|_| !view.packet.pseudo) else {
             return false;
         };
+        // Suricata sorts packets first: a rule that names flags of beginning and end, or unusual ones, in whatever sense,
+        // meets packets with one of their kind only (conformance case battery--packet--ethernet-eve, flags:!S).
+        for kind in [BEGIN_OR_END, UNUSUAL] {
+            if self.bits & kind != 0 && tcp.flags & kind == 0 {
+                return false;
+            }
+        }
         let found = tcp.flags & self.mask;
         match self.mode {
             Mode::Exact => found == self.bits,
