@@ -43,6 +43,10 @@ pub struct DetectState {
     pub partial: Vec<(u32, u32)>,
     /// Rules that matched already.
     pub matched: SmallVec<[u32; 4]>,
+    /// Files there were at the look before.
+    pub files: u32,
+    /// Files that rules on files which match again do not count: those before the newest.
+    pub settled_files: u32,
 }
 
 /// What the engine keeps with each transaction.

@@ -325,3 +325,53 @@ proptest! {
         prop_assert_eq!(count("tcp.active_sessions"), Some(0));
     }
 }
+
+struct NoFiles;
+
+impl crate::rule::context::Files for NoFiles {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        Err(format!("{path}: no such file"))
+    }
+}
+
+/// How often each of the rules 1.. alerted.
+fn alerts(play: Play, rules: u64) -> Vec<usize> {
+    let records = play.records();
+    let of = |sid: u64| {
+        let is = |record: &&Value| record["alert"]["signature_id"] == sid;
+        records.iter().filter(is).count()
+    };
+    (1..=rules).map(of).collect()
+}
+
+/// As in the cases bug-6617, filestore-v2.7-stream-depth and engine-state--detect-engine-state-05.
+#[test]
+fn rules_on_files_alert_once_a_file_and_never_without_one() {
+    let rules = concat!(
+        "alert http any any -> any any (filestore; sid:1;)\n",
+        "alert http any any -> any any (http.method; content:\"POST\"; filename:\"picture\"; sid:2;)\n",
+        "alert http any any -> any any (http.method; content:\"POST\"; sid:3;)\n",
+    );
+    let config = Config::default();
+    let sources = [("test.rules".to_owned(), rules.to_owned())];
+    let loaded = crate::rule::load::load(&config, &sources, Box::new(NoFiles), ".");
+    let set = Arc::new(crate::rule::RuleSet::new(loaded));
+    assert_eq!(set.loaded(), 3);
+    let play = |requests: &[&[u8]]| {
+        let mut play = Play::new(Config::default());
+        play.engine.set_rules(set.clone());
+        play.handshake();
+        for request in requests {
+            play.say(0, TCP_PSH | TCP_ACK, request);
+            play.say(1, TCP_ACK, b"");
+        }
+        play.goodbye();
+        alerts(play, 3)
+    };
+    assert_eq!(play(&[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]), [0, 0, 0]);
+    let head = b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 208\r\nContent-Type: multipart/form-data; boundary=xyz\r\n\r\n";
+    let one = b"--xyz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"picture1.jpg\"\r\n\r\nfirst file\r\n";
+    let two =
+        b"--xyz\r\nContent-Disposition: form-data; name=\"g\"; filename=\"picture2.jpg\"\r\n\r\nsecond file\r\n--xyz--\r\n--xyz--\r\n";
+    assert_eq!(play(&[head, one, two]), [2, 2, 1]);
+}

@@ -311,6 +311,8 @@ pub enum TxCondition {
 /// A condition on a file.
 #[derive(Debug)]
 pub enum FileTest {
+    /// There is one (`filestore`).
+    Any,
     /// The name contains this, in any case (`filename`); negated when `true`.
     Name(Box<[u8]>, bool),
     /// The name ends with a dot and this, in any case (`fileext`); negated when `true`.

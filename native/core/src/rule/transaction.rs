@@ -10,6 +10,9 @@ use crate::app::{DetectState, Protocol, Transaction};
 use crate::file::File;
 use crate::packet::{Direction, Packet};
 
+/// Among a rule's bits: it matched before, and is looked at again for the sake of a new file.
+const AGAIN: u32 = 1 << 30;
+
 /// Rules that wait on one transaction and direction at most.
 const MAX_PARTIAL: usize = 512;
 
@@ -115,6 +118,7 @@ impl Look<'_, '_> {
     fn at(&self, groups: &Transactions, state: &mut DetectState, detect: &mut FlowDetect, work: &mut Work) {
         let mut candidates = std::mem::take(&mut work.candidates);
         candidates.clear();
+        self.new_files(state);
         self.prefilter(groups, state, work, &mut candidates);
         if !state.begun {
             state.begun = true;
@@ -130,7 +134,8 @@ impl Look<'_, '_> {
             let at = state.partial.iter().position(|(known, _)| *known == rule);
             let bits = at.map_or(0, |at| state.partial[at].1);
             let signature = &self.set.signatures[rule as usize];
-            match self.rule(signature, bits, detect, work) {
+            let settled = if bits & AGAIN != 0 { state.settled_files } else { 0 };
+            match self.rule(signature, bits, settled, detect, work) {
                 Outcome::Match => {
                     if let Some(at) = at {
                         state.partial.swap_remove(at);
@@ -156,6 +161,31 @@ impl Look<'_, '_> {
             }
         }
         work.candidates = candidates;
+    }
+
+    /// Rules on files that matched are looked at again when a new file begins: each file is an alert of its own.
+    fn new_files(&self, state: &mut DetectState) {
+        let Some(files) = self.transaction.files() else {
+            return;
+        };
+        let count = u32::try_from(files.of(self.direction).count()).unwrap_or(u32::MAX);
+        if count <= state.files {
+            return;
+        }
+        state.settled_files = std::mem::replace(&mut state.files, count);
+        let DetectState { matched, partial, .. } = state;
+        matched.retain(|rule| {
+            let signature = &self.set.signatures[*rule as usize];
+            let on_files = signature
+                .transaction
+                .iter()
+                .any(|condition| matches!(condition, TxCondition::File(_)));
+            let again = on_files && partial.len() < MAX_PARTIAL;
+            if again {
+                partial.push((*rule, u32::MAX));
+            }
+            !again
+        });
     }
 
     /// Look for fast patterns in the buffers that are there and were not looked at yet.
@@ -200,7 +230,15 @@ impl Look<'_, '_> {
         }
     }
 
-    fn rule(&self, signature: &Signature, bits: u32, detect: &FlowDetect, work: &mut Work) -> Outcome {
+    /// `settled`: so many files were looked at before and do not count.
+    fn rule(
+        &self,
+        signature: &Signature,
+        bits: u32,
+        settled: u32,
+        detect: &FlowDetect,
+        work: &mut Work,
+    ) -> Outcome {
         // The packet was looked at before when there are bits.
         if bits == 0
             && !(header_fits(signature, &self.view)
@@ -223,7 +261,7 @@ impl Look<'_, '_> {
             }
         }
         for condition in &signature.transaction {
-            match self.condition(condition) {
+            match self.condition(condition, settled) {
                 Some(true) => {}
                 Some(false) => return Outcome::No,
                 None => waits = true,
@@ -286,7 +324,7 @@ impl Look<'_, '_> {
             .map(|slot| slot.slot)
     }
 
-    fn condition(&self, condition: &TxCondition) -> Option<bool> {
+    fn condition(&self, condition: &TxCondition, settled: u32) -> Option<bool> {
         match condition {
             TxCondition::Value { slots, test, .. } => {
                 let slot = self.slot(slots)?;
@@ -322,6 +360,7 @@ impl Look<'_, '_> {
                 let fits = files.is_some_and(|files| {
                     files
                         .of(self.direction)
+                        .skip(settled as usize)
                         .any(|file| tests.iter().all(|test| file_fits(file, test)))
                 });
                 match fits {
@@ -358,6 +397,7 @@ impl Look<'_, '_> {
 fn file_fits(file: &File, test: &FileTest) -> bool {
     let over = file.state != crate::file::State::Open;
     match test {
+        FileTest::Any => true,
         FileTest::Name(part, negated) => contains(&file.name, part) != *negated,
         FileTest::Extension(extension, negated) => {
             let name = &file.name;

@@ -73,7 +73,7 @@ fn lower(text: &str) -> Box<[u8]> {
 }
 
 /// All file conditions of a rule are about the same file.
-fn test(builder: &mut Builder<'_>, test: FileTest) -> Outcome {
+pub(super) fn test(builder: &mut Builder<'_>, test: FileTest) -> Outcome {
     builder.file = true;
     let tests = builder
         .transaction

@@ -222,7 +222,7 @@ fn filestore(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
         Some("flow" | "ssn") => FileScope::Flow,
         Some(other) => return Err(format!("{other:?} is not a scope of filestore").into()),
     };
-    builder.file = true;
     builder.effects.push(Effect::FileStore { direction, scope });
-    Ok(())
+    // There must be a file to keep: such a rule is run on transactions, even when it says nothing else.
+    super::file::test(builder, crate::rule::signature::FileTest::Any)
 }
