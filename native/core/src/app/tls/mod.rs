@@ -91,9 +91,10 @@ static BUFFERS: &[BufferSpec] = &[
     BufferSpec::new("tls.cert_serial", BOTH, progress::CERTIFICATE),
     BufferSpec::new("tls.cert_fingerprint", BOTH, progress::CERTIFICATE),
     BufferSpec::new("tls.certs", BOTH, progress::CERTIFICATE).multi(),
-    BufferSpec::new("tls.random", BOTH, 0),
-    BufferSpec::new("tls.random_time", BOTH, 0),
-    BufferSpec::new("tls.random_bytes", BOTH, 0),
+    // Zeros until the hello is there: looked at again.
+    BufferSpec::new("tls.random", BOTH, 0).streaming(),
+    BufferSpec::new("tls.random_time", BOTH, 0).streaming(),
+    BufferSpec::new("tls.random_bytes", BOTH, 0).streaming(),
     BufferSpec::new("ja3.hash", TO_SERVER, 0),
     BufferSpec::new("ja3.string", TO_SERVER, 0),
     BufferSpec::new("ja3s.hash", TO_CLIENT, 0),
