@@ -17,10 +17,15 @@ from rich.text import Text
 
 from tapwarden.agent.cli.group import printable
 
+PIPED_COLUMNS = 240
+"""Width of tables that no terminal shows: what reads them wants a row in a line."""
+
 
 def console(*, stderr: bool = False) -> Console:
     """A rich console that interprets no markup: what it prints may come from the network."""
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+    piped = not (sys.stderr if stderr else sys.stdout).isatty()
+    width = PIPED_COLUMNS if piped else None
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=piped, width=width)
 
 
 def print_json(value: Any) -> None:
@@ -47,7 +52,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
     """A table; ``empty`` is said instead when there are no rows."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        # An identifier is copied: it stays in one piece, whatever else has to be folded for it.
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
     for row in rows:
         table.add_row(*(cell(value) for value in row))
     if table.row_count:
