@@ -11,7 +11,7 @@ use crate::config::Output;
 use crate::flow::Flow;
 use crate::packet::{Direction, Packet};
 use crate::rule::signature::Target;
-use crate::rule::{Action, Signature};
+use crate::rule::Signature;
 
 /// Octets of payload that are shown at most (Suricata's `payload-buffer-size`).
 const MAX_PAYLOAD: usize = 4096;
@@ -148,17 +148,6 @@ fn rule_members(json: &mut Json<'_>, alert: &Alert<'_, '_>, rule: &Signature, ou
     metadata(json, rule);
     if output.alert_rule {
         json.str("rule", rule.text.as_bytes());
-    }
-    if rule.action != Action::Alert {
-        json.str(
-            "rule_action",
-            match rule.action {
-                Action::Drop => "drop",
-                Action::Pass => "pass",
-                Action::Config => "config",
-                _ => "reject",
-            },
-        );
     }
     json.close_object();
 }

@@ -555,7 +555,7 @@ impl<'c> Builder<'c> {
         for group in &mut groups {
             group.chain.finish();
         }
-        let fast_pattern = super::finish::fast_pattern(&payload, &groups, header.protocols);
+        let fast_pattern = super::finish::fast_pattern(&payload, &groups);
         let mut signature = Signature {
             index: 0,
             gid: self.gid,

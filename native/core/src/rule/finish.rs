@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::builder::{slots_of, Builder, Fault};
 use super::chain::{Chain, Condition, Content, Operand};
-use super::header::{Header, Protocols};
+use super::header::Header;
 use super::keyword::buffers::Where;
 use super::lexer::invalid;
 use super::signature::{
@@ -14,6 +14,9 @@ use super::signature::{
 use super::state::{BitChange, Effect, Memory, StateTest};
 use crate::app::{Carrier, Protocol};
 use crate::packet::Direction;
+
+/// Buffers a rule can look at: what is answered of a waiting rule is kept in the bits of a word (see `transaction`).
+pub const MAX_GROUPS: usize = 30;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -55,6 +58,10 @@ pub fn groups(
     builder: &mut Builder<'_>,
     protocols: &[&'static Protocol],
 ) -> Result<Vec<BufferGroup>, Problem> {
+    if builder.groups.len() > MAX_GROUPS {
+        let reason = format!("the rule looks at more than {MAX_GROUPS} buffers");
+        return Err(invalid(builder.at, "", reason));
+    }
     let mut groups = Vec::with_capacity(builder.groups.len());
     let (mut to_server_only, mut to_client_only) = (false, false);
     for pending in std::mem::take(&mut builder.groups) {
@@ -297,8 +304,7 @@ pub fn strength(pattern: &[u8]) -> u32 {
 }
 
 /// The content a prefilter shall look for: the one the rule names, else the strongest that must be there.
-pub fn fast_pattern(payload: &Chain, groups: &[BufferGroup], protocols: Protocols) -> Option<FastPattern> {
-    let _ = protocols;
+pub fn fast_pattern(payload: &Chain, groups: &[BufferGroup]) -> Option<FastPattern> {
     let lists = std::iter::once((PatternPlace::Payload, &payload.conditions, true)).chain(
         groups
             .iter()
@@ -313,9 +319,8 @@ pub fn fast_pattern(payload: &Chain, groups: &[BufferGroup], protocols: Protocol
                 continue;
             };
             if let Some(chop) = content.fast_pattern {
-                // A negated one is looked for only when it is the whole condition.
-                let usable = !content.negated || !content.is_positioned();
-                if usable && !content.negated {
+                // What must not be there names no candidates.
+                if !content.negated {
                     return Some(FastPattern {
                         place,
                         condition: at,

@@ -148,3 +148,66 @@ fn sid_in(text: &str) -> Option<u32> {
         .collect();
     digits.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::app::PROTOCOLS;
+    use crate::rule::context::NoFiles;
+    use crate::rule::finish::MAX_GROUPS;
+
+    fn loaded(text: &str) -> Loaded {
+        load(
+            &Config::default(),
+            &[("r.rules".into(), text.into())],
+            Box::new(NoFiles),
+            ".",
+        )
+    }
+
+    #[test]
+    fn every_buffer_of_a_protocol_has_a_bit_of_its_own() {
+        for protocol in PROTOCOLS {
+            assert!(protocol.buffers.len() <= 64, "{}", protocol.name);
+        }
+    }
+
+    #[test]
+    fn a_rule_on_more_buffers_than_there_are_bits_is_refused() {
+        let rule = |count: usize| {
+            let buffers = "http.request_header; content:\"a\"; ".repeat(count);
+            format!("alert http any any -> any any ({buffers}sid:1;)")
+        };
+        assert_eq!(loaded(&rule(MAX_GROUPS)).errors, []);
+        let errors = loaded(&rule(MAX_GROUPS + 1)).errors;
+        assert!(errors[0].reason.contains("more than 30 buffers"), "{errors:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_loaded_or_refused_without_a_panic(text in any::<String>()) {
+            loaded(&text);
+        }
+
+        #[test]
+        fn any_options_are_loaded_or_refused_without_a_panic(
+            options in proptest::collection::vec(
+                (proptest::sample::select(keywords()), "[ -~\u{e9}\u{4e2d}]{0,24}"),
+                0..8,
+            ),
+        ) {
+            let options: String = options.iter().map(|(name, value)| format!("{name}:{value}; ")).collect();
+            loaded(&format!("alert http any any -> any any ({options}sid:1;)"));
+        }
+    }
+
+    fn keywords() -> Vec<&'static str> {
+        let families = crate::rule::keyword::FAMILIES;
+        families
+            .iter()
+            .flat_map(|(_, family)| family.iter().map(|keyword| keyword.name))
+            .collect()
+    }
+}

@@ -233,10 +233,10 @@ fn argument<'t>(keyword: &Keyword, choice: &Choice<'t>) -> Result<(Argument<'t>,
     }
     match (keyword.quotes, text.starts_with('"')) {
         (Quotes::Yes, false) => return Err(invalid(at, name, "the argument has to be in double quotes")),
-        (Quotes::No, true) if !quotes_of_its_own(keyword.name) => {
+        (Quotes::No, true) => {
             return Err(invalid(at, name, "the argument stands without quotes"));
         }
-        (Quotes::No, _) | (Quotes::Optional, false) => {}
+        (_, false) => {}
         (_, true) => {
             let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
             let inner = inner.filter(|inner| !inner.is_empty());
@@ -249,11 +249,6 @@ fn argument<'t>(keyword: &Keyword, choice: &Choice<'t>) -> Result<(Argument<'t>,
         }
     }
     Ok((Argument { text, negated }, at))
-}
-
-/// Keywords that look at quotes themselves.
-fn quotes_of_its_own(_name: &str) -> bool {
-    false
 }
 
 fn action(piece: Piece<'_>) -> Result<Action, Problem> {

@@ -199,7 +199,7 @@ impl Look<'_, '_> {
         for (slot, group) in groups.buffers.iter().enumerate() {
             let Some(group) = group else { continue };
             let spec = &self.protocol.buffers[slot];
-            let bit = 1u64 << (slot % 64);
+            let bit = 1u64 << slot;
             if self.progress < spec.progress && !self.complete || state.scanned & bit != 0 {
                 continue;
             }
@@ -250,7 +250,7 @@ impl Look<'_, '_> {
         work.machine.begin(signature.variables);
         let (mut bits, mut waits) = (bits, false);
         for (at, group) in signature.groups.iter().enumerate() {
-            let bit = 1u32 << (at % 30);
+            let bit = 1u32 << at;
             if bits & bit != 0 {
                 continue;
             }
