@@ -1,15 +1,20 @@
 //! How rule files load. `check_rules FILE.rules...` prints what was loaded, the reasons of what was not, and the time;
-//! `check_rules FILE.jsonl` compares with recorded verdicts ({"rule", "loads", "error"} a line) and prints disagreements.
+//! `check_rules FILE.jsonl` compares with recorded verdicts ({"rule", "loads", "error"} a line), prints
+//! disagreements, and exits with 1 when fewer than 97 % agree.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use tapwarden_core::config::Config;
 use tapwarden_core::rule::context::Files;
 use tapwarden_core::rule::load::load;
 use tapwarden_core::rule::signature::ProblemKind;
+
+/// Verdicts that have to agree.
+const AIM_PERCENT: f64 = 97.0;
 
 /// A directory, and files that are there but empty.
 struct Disk(String, Vec<String>);
@@ -70,12 +75,13 @@ fn config() -> Config {
     config
 }
 
-fn main() {
+fn main() -> ExitCode {
     let verbose = std::env::args().any(|argument| argument == "-v");
+    let mut met = true;
     for path in std::env::args().skip(1).filter(|argument| argument != "-v") {
         let text = String::from_utf8_lossy(&std::fs::read(&path).expect("cannot read")).into_owned();
         if path.ends_with(".jsonl") {
-            verdicts(&text, verbose);
+            met &= verdicts(&text, verbose);
             continue;
         }
         let started = Instant::now();
@@ -108,9 +114,15 @@ fn main() {
             println!("  {count:6} {reason}  ({example})");
         }
     }
+    if met {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
-fn verdicts(text: &str, verbose: bool) {
+/// Compare, print; whether enough agree.
+fn verdicts(text: &str, verbose: bool) -> bool {
     let (mut agree, mut differ, mut not_there) = (0, 0, 0);
     for line in text.lines() {
         let verdict: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -154,8 +166,10 @@ fn verdicts(text: &str, verbose: bool) {
             );
         }
     }
+    let rate = 100.0 * f64::from(agree) / f64::from((agree + differ).max(1));
     println!(
         "{agree} agree, {differ} differ ({:.1} %), {not_there} not there yet",
-        100.0 * f64::from(agree) / f64::from((agree + differ).max(1))
+        rate
     );
+    rate >= AIM_PERCENT
 }

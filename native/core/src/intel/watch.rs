@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::set::{Indicator, IndicatorKind, IndicatorSet};
-use crate::app::{Protocol, Transaction};
+use crate::app::{BufferSpec, Protocol, Transaction, PROTOCOLS};
 use crate::config::Config;
 use crate::event::alert::{write_with, Alert};
 use crate::event::json::Json;
@@ -36,9 +36,57 @@ const LOOKED_UP: &[(&str, IndicatorKind)] = &[
 /// Bit of [`crate::app::TxMeta::watched`] for files.
 const FILES: u32 = 1 << 31;
 
+/// A buffer of a protocol that is looked up.
+#[derive(Debug)]
+struct Look {
+    /// Index in the protocol's buffers.
+    slot: usize,
+    spec: &'static BufferSpec,
+    kind: IndicatorKind,
+    /// Its bit of [`crate::app::TxMeta::watched`].
+    bit: u32,
+}
+
+/// What of one protocol's transactions is looked up.
+#[derive(Debug)]
+struct Looks {
+    protocol: &'static Protocol,
+    looks: Box<[Look]>,
+    /// Where the host is that URLs are put together with.
+    host: Option<usize>,
+}
+
+impl Looks {
+    /// Those of every protocol that has any.
+    fn of_all() -> Box<[Looks]> {
+        let all = PROTOCOLS.iter().map(|protocol| Looks::of(protocol));
+        all.filter(|looks| !looks.looks.is_empty()).collect()
+    }
+
+    fn of(protocol: &'static Protocol) -> Looks {
+        let looks = protocol.buffers.iter().enumerate().filter_map(|(slot, spec)| {
+            let at = LOOKED_UP.iter().position(|(name, _)| *name == spec.name)?;
+            let (kind, bit) = (LOOKED_UP[at].1, 1 << at);
+            Some(Look {
+                slot,
+                spec,
+                kind,
+                bit,
+            })
+        });
+        Looks {
+            protocol,
+            looks: looks.collect(),
+            host: protocol.buffers.iter().position(|spec| spec.name == "http.host"),
+        }
+    }
+}
+
 /// Looks up; one for each engine.
 #[derive(Debug)]
 pub struct Watch {
+    /// By protocol; few have any, so names are compared once and not with every packet.
+    looks: Arc<[Looks]>,
     set: Arc<IndicatorSet>,
     config: Arc<Config>,
     room: Vec<u8>,
@@ -49,6 +97,7 @@ impl Watch {
     /// A watch over a set.
     pub fn new(set: Arc<IndicatorSet>, config: Arc<Config>) -> Watch {
         Watch {
+            looks: Looks::of_all().into(),
             set,
             config,
             room: Vec::new(),
@@ -83,6 +132,8 @@ impl Watch {
         };
         let Some(parser) = &about.app.parser else { return };
         let ids = parser.transactions().first()..parser.transactions().end();
+        let all = Arc::clone(&self.looks);
+        let looks = all.iter().find(|looks| std::ptr::eq(looks.protocol, protocol));
         for id in ids {
             let done = {
                 let Some(about) = &scene.flow else { return };
@@ -95,7 +146,7 @@ impl Watch {
                     continue;
                 };
                 let done = transaction.meta().watched;
-                self.transaction(scene, protocol, direction, (id, transaction), done, records)
+                self.transaction(scene, looks, direction, (id, transaction), done, records)
             };
             let transactions = scene.flow.as_mut().and_then(|about| about.app.parser.as_mut());
             if let Some(transaction) = transactions.and_then(|parser| parser.transactions_mut().get_mut(id)) {
@@ -108,34 +159,33 @@ impl Watch {
     fn transaction(
         &mut self,
         scene: &Scene<'_, '_>,
-        protocol: &'static Protocol,
+        looks: Option<&Looks>,
         direction: Direction,
         (id, transaction): (u64, &dyn Transaction),
         mut done: u32,
         records: &mut Records,
     ) -> u32 {
         let progress = transaction.progress(direction);
-        for (slot, spec) in protocol.buffers.iter().enumerate() {
-            let Some((at, (_, kind))) = LOOKED_UP
-                .iter()
-                .enumerate()
-                .find(|(_, (name, _))| *name == spec.name)
-            else {
-                continue;
-            };
+        for Look {
+            slot,
+            spec,
+            kind,
+            bit,
+        } in looks.iter().flat_map(|looks| &looks.looks)
+        {
             let ready = progress >= spec.progress || transaction.complete(direction);
-            if done & 1 << at != 0 || !ready || !spec.directions.contains(&direction) {
+            if done & bit != 0 || !ready || !spec.directions.contains(&direction) {
                 continue;
             }
             for index in 0.. {
-                let Some(buffer) = transaction.buffer(slot, direction, index) else {
+                let Some(buffer) = transaction.buffer(*slot, direction, index) else {
                     break;
                 };
-                done |= 1 << at;
+                done |= bit;
                 let found = match kind {
                     IndicatorKind::Domain => self.set.domain(without_port(buffer.data)),
                     IndicatorKind::Url => {
-                        let host = protocol.buffers.iter().position(|spec| spec.name == "http.host");
+                        let host = looks.and_then(|looks| looks.host);
                         let host = host.and_then(|slot| transaction.buffer(slot, direction, 0));
                         let host = host.map_or(&[][..], |host| host.data);
                         self.set.url(host, buffer.data, &mut self.room)
