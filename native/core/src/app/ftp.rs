@@ -242,7 +242,11 @@ impl FtpParser {
                 requests.expect = Some(Expectation {
                     protocol: "ftp-data",
                     dport: self.port,
-                    reversed: self.active,
+                    direction: if to_client {
+                        Direction::ToClient
+                    } else {
+                        Direction::ToServer
+                    },
                     note,
                 });
                 self.port = 0;

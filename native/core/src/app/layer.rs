@@ -83,6 +83,19 @@ pub struct Fed {
     pub over: bool,
 }
 
+/// What another flow announced.
+#[derive(Clone, Debug)]
+pub struct Announced {
+    /// Protocol the flow will speak.
+    pub protocol: &'static Protocol,
+    /// In which direction it will.
+    pub direction: Direction,
+    /// For its parser.
+    pub note: Vec<u8>,
+    /// The flow that announced it.
+    pub parent: u64,
+}
+
 /// Application-layer state of one flow.
 #[derive(Default)]
 pub struct AppLayer {
@@ -106,8 +119,10 @@ pub struct AppLayer {
     pub opaque_payload: bool,
     /// Raw stream inspection of these directions is wanted now; taken by the engine.
     pub trigger_raw: [bool; 2],
-    /// Protocol another flow announced for this one, with its note; set by the engine when the flow begins.
-    pub announced: Option<(&'static Protocol, Vec<u8>)>,
+    /// What another flow announced for this one; set by the engine until a protocol is found.
+    pub announced: Option<Announced>,
+    /// The flow that announced this one, once this one was found to be what it announced.
+    pub announced_by: Option<u64>,
     /// Flows this one announced; taken by the engine.
     pub expectations: Vec<Expectation>,
     /// Detection-level events (`applayer_mismatch_protocol_both_directions`, ...) with the direction of the octets that
@@ -574,8 +589,8 @@ impl AppLayer {
         let announced = &mut self.announced;
         let parser = self.parser.get_or_insert_with(|| {
             let mut parser = start(options, carrier);
-            if let Some((_, note)) = announced.take() {
-                parser.announced(&note);
+            if let Some(announced) = announced.take() {
+                parser.announced(&announced.note);
             }
             parser
         });
@@ -645,8 +660,12 @@ impl AppLayer {
         }
         if !self.look[at].announced_done {
             self.look[at].announced_done = true;
-            if let Some((protocol, _)) = self.announced {
-                return (Found::Is(protocol), false);
+            if let Some(announced) = &self.announced {
+                if announced.direction == direction {
+                    self.announced_by = Some(announced.parent);
+                    self.by_direction = [Found::Is(announced.protocol); 2];
+                    return (Found::Is(announced.protocol), false);
+                }
             }
         }
         (Found::Unknown, false)

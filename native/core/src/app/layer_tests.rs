@@ -174,10 +174,15 @@ fn nothing_new_changes_nothing() {
 #[test]
 fn an_announced_flow_needs_no_recognising() {
     let mut play = Play::new(false, [40_000, 50_000]);
-    play.app.announced =
-        crate::app::protocol("ftp-data").map(|protocol| (protocol, b"\x00\x01name".to_vec()));
+    play.app.announced = crate::app::protocol("ftp-data").map(|protocol| Announced {
+        protocol,
+        direction: TC,
+        note: b"\x00\x01name".to_vec(),
+        parent: 7,
+    });
     play.says(TC, b"contents");
     assert_eq!(play.app.found.name(), Some("ftp-data"));
+    assert_eq!(play.app.announced_by, Some(7));
     let files = play
         .app
         .parser

@@ -16,7 +16,7 @@ pub mod table;
 pub mod tls;
 pub mod transaction;
 
-pub use layer::{AppLayer, Fed, FlowFacts, Found};
+pub use layer::{Announced, AppLayer, Fed, FlowFacts, Found};
 pub use table::AppTable;
 pub use transaction::{Buffer, DetectState, Files, Transaction, TxMeta, TxQueue};
 
@@ -281,8 +281,8 @@ pub struct Expectation {
     pub protocol: &'static str,
     /// Server port; 0 is any.
     pub dport: u16,
-    /// Whether the announcing flow's client will be the server.
-    pub reversed: bool,
+    /// The direction of the flow that comes in which octets are expected.
+    pub direction: Direction,
     /// What the announcing parser wants the new one to know (a file name, a command).
     pub note: Vec<u8>,
 }

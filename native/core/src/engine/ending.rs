@@ -21,6 +21,7 @@ impl Path {
     pub(super) fn end(&mut self, at: u32, reason: Reason, counters: &mut Counters) {
         self.look_at_rest(at, counters);
         let Some(slot) = self.flows.remove(at) else { return };
+        self.announcements.forget(&slot.flow);
         counters.flow_active -= 1;
         match slot.flow.state {
             State::New => counters.flow_end_new += 1,

@@ -43,7 +43,7 @@ pub(super) struct Path {
     pub(super) watch: Option<Watch>,
     limits: Limits,
     table: AppTable,
-    announcements: Announcements,
+    pub(super) announcements: Announcements,
 }
 
 impl Sink for Path {
@@ -115,9 +115,6 @@ impl Path {
                 }
                 Found::New(at) => {
                     counters.flow_begins(packet.ip.proto);
-                    if let Some(slot) = self.flows.get_mut(at) {
-                        self.announcements.tell(&mut slot.flow, &mut slot.data.app);
-                    }
                     return Some(at);
                 }
                 Found::None => return None,
@@ -145,6 +142,7 @@ impl Path {
             now,
             table,
             inspector,
+            announcements,
             ..
         } = self;
         let Some(Slot { flow, data, .. }) = flows.get_mut(at) else {
@@ -169,6 +167,7 @@ impl Path {
             packet.direction = packet.direction.map(Direction::opposite);
         }
         if step == Step::Take {
+            announcements.tell(flow, &mut data.app);
             let mut upper = Applications {
                 app: &mut data.app,
                 table,
@@ -178,6 +177,7 @@ impl Path {
                 flow.swap();
                 packet.direction = packet.direction.map(Direction::opposite);
             }
+            announcements.settle(flow, &data.app);
             count_application(&data.app, known, Carrier::Tcp, counters);
         }
         flow.established = session.established;

@@ -74,9 +74,14 @@ impl Transaction for TransferTx {
         }
     }
 
-    /// 1 is RETR, 2 is STOR.
-    fn value(&self, _slot: usize, _direction: Direction, index: usize) -> Option<i64> {
-        (index == 0 && self.begun).then_some(if self.store { 2 } else { 1 })
+    /// 1 is RETR, 2 is STOR; each only in the direction a passive transfer has.
+    fn value(&self, _slot: usize, direction: Direction, index: usize) -> Option<i64> {
+        let (towards, command) = if self.store {
+            (Direction::ToServer, 2)
+        } else {
+            (Direction::ToClient, 1)
+        };
+        (index == 0 && self.begun && direction == towards).then_some(command)
     }
 
     fn inspected(&mut self, direction: Direction) {
@@ -91,9 +96,8 @@ impl Transaction for TransferTx {
         Some(&mut self.files)
     }
 
-    fn records(&self, _ended: bool) -> usize {
-        // What is transferred is told by `fileinfo`.
-        0
+    fn records(&self, ended: bool) -> usize {
+        usize::from(self.begun && (self.finished || ended))
     }
 
     fn record_type(&self, _index: usize) -> &'static str {
