@@ -102,18 +102,20 @@ impl Mime {
         if !line.starts_with(b"--") {
             return false;
         }
-        let found = self.stack.iter().rposition(|part| {
-            part.boundary
-                .as_ref()
-                .is_some_and(|boundary| line.starts_with(boundary))
+        let found = self.stack.iter().enumerate().rev().find_map(|(at, part)| {
+            let rest = line.strip_prefix(part.boundary.as_deref()?)?;
+            Some((at, rest.starts_with(b"--")))
         });
-        let Some(at) = found else { return false };
+        let Some((at, is_last)) = found else {
+            return false;
+        };
         self.end_body(files);
         self.stack.truncate(at + 1);
-        let len = self.stack[at].boundary.as_ref().map_or(0, Vec::len);
-        if line[len..].starts_with(b"--") {
+        if is_last {
             // What follows the last part says nothing.
-            self.stack[at].boundary = None;
+            if let Some(part) = self.stack.last_mut() {
+                part.boundary = None;
+            }
             self.in_body = true;
         } else {
             if self.stack.len() < MAX_DEPTH {
@@ -348,6 +350,14 @@ mod tests {
         assert_eq!(
             seen,
             [(&b"a.txt"[..], 5, State::Closed), (b"b.txt", 8, State::Closed)]
+        );
+    }
+
+    #[test]
+    fn a_boundary_ends_a_field_that_changes_it() {
+        // Found by `any_lines_do_not_panic`.
+        read(
+            "Content-Type: multipart/x; boundary=b\nContent-Type: multipart/x; boundary=b\n a\n--b\n",
         );
     }
 
