@@ -31,6 +31,7 @@ from tapwarden.agent.triage.policy import Policy, StandingDecision
 from tapwarden.mitigation.guard import Guard, Limits, Protected, protect
 from tapwarden.mitigation.ledger import Ledger
 from tapwarden.mitigation.protected import Hosts, of_this_host
+from tapwarden.mitigation.rpz import TsigKey
 from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.model.errors import ConfigError, StoreError
 from tapwarden.model.incident import AlertGroup
@@ -81,9 +82,7 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
     events = open_events(config, layout, clock)
     closeables: list[object] = [events, cases]
     try:
-        mitigators = [
-            MITIGATORS["nftables"](table=config.mitigation.nftables.table, hooks=config.mitigation.nftables.hooks),
-        ]
+        mitigators = mitigators_of(config, layout)
         guard = guard_of(config)
         ledger = Ledger(cases, mitigators, guard)
         networks = [ipaddress.ip_network(network) for network in config.sensor.home_net]
@@ -121,6 +120,34 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
         for part in closeables:
             if isinstance(part, Closeable):
                 part.close()
+
+
+def mitigators_of(config: Config, layout: Layout) -> list[Mitigator]:
+    """What carries actions out, as configured. Raises ConfigError, MitigationError."""
+    settings = config.mitigation
+    made = [MITIGATORS["nftables"](table=settings.nftables.table, hooks=settings.nftables.hooks)]
+    if settings.rpz.enabled:
+        rpz = settings.rpz
+        secret = read_token(layout.setting(rpz.tsig.secret_file)) if rpz.tsig.name else ""
+        names = [name for name in settings.never_block if not (name[:1].isdigit() or ":" in name or "/" in name)]
+        made.append(
+            MITIGATORS["rpz"](
+                folder=layout.state("rpz"),
+                zone=rpz.zone,
+                listen=rpz.listen,
+                port=rpz.port,
+                allow_transfer=rpz.allow_transfer,
+                tsig=TsigKey(rpz.tsig.name, secret, rpz.tsig.algorithm) if secret else None,
+                notify=rpz.notify,
+                verify=rpz.verify,
+                block=rpz.block,
+                sinkhole=rpz.sinkhole,
+                ttl=rpz.ttl,
+                zone_file=layout.written(rpz.zone_file) if rpz.zone_file else None,
+                passthru=names,
+            )
+        )
+    return made
 
 
 def open_cases(config: Config, layout: Layout) -> SqlCaseStore:

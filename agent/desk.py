@@ -153,7 +153,7 @@ class CaseDesk:
         for target in targets:
             if refusal := guard.check_target(_rehearsed(target, now)):
                 protected.append(refusal.entry)
-            named = target.type in {TargetType.DOMAIN, TargetType.URL}
+            named = target.type in {TargetType.DOMAIN, TargetType.HOSTNAME, TargetType.URL}
             query = (
                 EventQuery(since=since, kinds=("dns", "http", "tls", "quic"), domain=target.value)
                 if named

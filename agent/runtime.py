@@ -22,8 +22,8 @@ from tapwarden.agent.health import Health
 from tapwarden.agent.pipeline import Delivery, Pipeline
 from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.supervisor import notify
-from tapwarden.model.errors import SourceError
-from tapwarden.model.ports import Acknowledged, Breakable, Collector
+from tapwarden.model.errors import MitigationError, SourceError
+from tapwarden.model.ports import Acknowledged, Breakable, Collector, Service
 
 if TYPE_CHECKING:
     import uvicorn
@@ -76,6 +76,7 @@ class Runtime:
         self.failures: dict[str, str] = {}
         self.incomplete: dict[str, str] = {}
         self._stopping = threading.Event()
+        self._services: list[Service] = []
         self._collecting = [
             threading.Thread(target=self._collect, args=(one,), name=f"collect-{one.collector.name}", daemon=True)
             for one in watched
@@ -91,6 +92,9 @@ class Runtime:
 
     def start(self) -> None:
         """Start everything; the ledger is reconciled first, so that a restart changes nothing that was decided."""
+        for mitigator in self._parts.mitigators:
+            if isinstance(mitigator, Service):
+                self._serve(mitigator.name, mitigator)
         self._duties.reconcile()
         for duty, every_s in self._duties.table().items():
             self._scheduler.add_job(duty, "interval", seconds=every_s, id=duty.__name__)
@@ -119,6 +123,8 @@ class Runtime:
         if self._eve_file:
             self._eve_file.close()
         self._scheduler.shutdown(wait=True)
+        for service in self._services:
+            service.stop()
         if self._server and self._serving:
             self._server.should_exit = True
             self._serving.join(10)
@@ -174,6 +180,17 @@ class Runtime:
             self._health.set(part, "degraded" if problem else "off", problem or "ended")
         if all(not thread.is_alive() or thread is threading.current_thread() for thread in self._collecting):
             self.ended.set()
+
+    def _serve(self, name: str, service: Service) -> None:
+        """Start a service; one that cannot start is shown, and the rest goes on."""
+        try:
+            service.start()
+        except MitigationError as error:
+            self._health.set(name, "down", str(error))
+            log.error("%s=down error=%r", name, str(error))
+            return
+        self._services.append(service)
+        self._health.set(name, "ok")
 
     def _await_dashboard(self) -> None:
         deadline = time.monotonic() + timedelta(seconds=20).total_seconds()

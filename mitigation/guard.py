@@ -131,10 +131,12 @@ class Guard:
             if target.type in (TargetType.ADDRESS, TargetType.NETWORK):
                 return self._check_network(parse_network(target.value.strip()))
             target = normalise(target)
-            host = target.value if target.type is TargetType.DOMAIN else url_host(target.value)
+            host = url_host(target.value) if target.type is TargetType.URL else target.value
         except ValueError as problem:
             return Refusal(str(problem), "malformed target")
-        return self._check_domain(host) if isinstance(host, str) else self._check_network(host)
+        if not isinstance(host, str):
+            return self._check_network(host)
+        return self._check_domain(host, below=target.type is not TargetType.HOSTNAME)
 
     def find(self, network: Network) -> Protected | None:
         """The protected entry that a network is part of, contains, or reaches in another form."""
@@ -162,13 +164,13 @@ class Guard:
             return Refusal(f"{network} covers more than a /{largest}", f"{name}: {largest}")
         return None
 
-    def _check_domain(self, name: str) -> Refusal | None:
+    def _check_domain(self, name: str, *, below: bool) -> Refusal | None:
         if "." not in name:
             return Refusal(f"{name} is a whole top-level domain", "top-level domain")
         for candidate in (name, *_above(name)):
             if (entry := self._domains.get(candidate)) is not None:
                 return Refusal(f"{name} is protected", str(entry))
-        if (entry := self._parents.get(name)) is not None:
+        if below and (entry := self._parents.get(name)) is not None:
             return Refusal(f"a protected name is below {name}", str(entry))
         return None
 

@@ -268,7 +268,7 @@ class Ledger:
         steps = []
         for action in actions:
             key = (action.measure, action.target)
-            step = judged(action, failed.get(key), present=seen is not None and key in seen, now=now)
+            step = judged(action, failed.get(key), seen.get(key) if seen is not None else None, now)
             result.verified += step.after.state is ActionState.VERIFIED
             result.failed += step.after.state is ActionState.FAILED
             if step.after != action:

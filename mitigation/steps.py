@@ -35,18 +35,17 @@ def tried(action: Action, failure: str | None, now: datetime) -> Change:
     return Change(action, replace(action, state=ActionState.FAILED, detail=failure), "fail", LEDGER)
 
 
-def judged(action: Action, failure: str | None, *, present: bool, now: datetime) -> Change:
-    """The step after reading back; the same action when nothing changed."""
-    if present:
+def judged(action: Action, failure: str | None, seen: Installed | None, now: datetime) -> Change:
+    """The step after reading back (``seen``: what was found of it); the same action when nothing changed."""
+    if seen is not None and seen.effective:
         if action.state is ActionState.VERIFIED:
             return Change(action, action, "verify", LEDGER)
         after = replace(action, state=ActionState.VERIFIED, detail="", applied_at=action.applied_at or now)
         return Change(action, after, "verify", LEDGER)
     if failure is not None:
         return Change(action, replace(action, state=ActionState.FAILED, detail=failure), "fail", LEDGER)
-    after = replace(
-        action, state=ActionState.APPLIED, detail="not seen when read back", applied_at=action.applied_at or now
-    )
+    detail = "not seen when read back" if seen is None else "in place, but not seen to work (yet)"
+    after = replace(action, state=ActionState.APPLIED, detail=detail, applied_at=action.applied_at or now)
     return Change(action, after, "doubt", LEDGER)
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 
 from tapwarden.mitigation.nftables import Nftables
+from tapwarden.mitigation.rpz import Rpz
 from tapwarden.model.ports import Mitigator
 
 MITIGATORS: Mapping[str, Callable[..., Mitigator]] = {
     "nftables": Nftables,
+    "rpz": Rpz,
 }
 """By the name that configuration and actions use; called with the mitigator's own settings as keywords."""

@@ -28,8 +28,8 @@ def normalise(target: Target) -> Target:
     value = target.value.strip()
     if target.type in (TargetType.ADDRESS, TargetType.NETWORK):
         return target_of(parse_network(value))
-    if target.type is TargetType.DOMAIN:
-        return Target(TargetType.DOMAIN, parse_domain(value))
+    if target.type in (TargetType.DOMAIN, TargetType.HOSTNAME):
+        return Target(target.type, parse_domain(value))
     return Target(TargetType.URL, _parse_url(value))
 
 

@@ -21,9 +21,11 @@ def _duration(_ctx: click.Context, _param: click.Parameter, value: str) -> timed
 
 
 def target_of(text: str) -> Target:
-    """What a target given on the command line is: an address, a network, a URL or a name."""
+    """What a target given on the command line is: an address, a network, a URL, a name (all below it, too) or =NAME."""
     if "://" in text:
         return Target(TargetType.URL, text)
+    if text.startswith("="):
+        return Target(TargetType.HOSTNAME, text[1:].lower().rstrip("."))
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -69,7 +71,7 @@ def decide(
     legal_basis: str,
     duration: timedelta,
 ) -> None:
-    """Decide on an incident: TARGETS are addresses, networks, names or URLs.
+    """Decide on an incident: TARGETS are addresses, networks, URLs, names (and all below them) or =NAME (it alone).
 
     Exit code 4 when the guard refused all of it, 3 when some of it.
     """

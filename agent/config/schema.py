@@ -177,6 +177,60 @@ class Nftables(Section):
     hooks: tuple[Literal["input", "forward", "output"], ...] = ("input", "forward", "output")
 
 
+def _peer(value: str) -> str:
+    address, at, port = value.partition("@")
+    try:
+        ipaddress.ip_address(address)
+        if at and not 0 < int(port) < 65536:
+            raise ValueError(port)
+    except ValueError:
+        raise ValueError(f"{value!r} is not an address, or address@port, for example 192.0.2.53 or ::1@5300") from None
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is not an address, for example 192.0.2.1 or 2001:db8::1") from None
+
+
+Peer = Annotated[str, AfterValidator(_peer)]
+Address = Annotated[str, AfterValidator(_address)]
+DomainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,60}[A-Za-z0-9])?\.?$")]
+
+
+class Tsig(Section):
+    """The secret shared with the resolvers; an empty name is none."""
+
+    name: str = ""
+    algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
+    secret_file: str = ""
+
+    @model_validator(mode="after")
+    def _both(self) -> "Tsig":
+        if bool(self.name) != bool(self.secret_file):
+            raise ValueError("give both name and secret_file")
+        return self
+
+
+class Rpz(Section):
+    """Names blocked or sinkholed at resolvers, through a response policy zone that is served to them."""
+
+    enabled: bool = False
+    zone: DomainName = "rpz.tapwarden"
+    listen: Address = "127.0.0.1"
+    port: int = Field(default=5310, ge=0, le=65535)
+    allow_transfer: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
+    tsig: Tsig = Tsig()
+    notify: tuple[Peer, ...] = ()
+    verify: tuple[Peer, ...] = ()
+    block: Literal["nxdomain", "nodata", "drop"] = "nxdomain"
+    sinkhole: tuple[Address, ...] = ()
+    ttl: int = Field(default=60, ge=1, le=86400)
+    zone_file: str = ""
+
+
 class Mitigation(Section):
     """What may be done to traffic, and what never."""
 
@@ -186,6 +240,7 @@ class Mitigation(Section):
     max_prefix_v6: int = Field(default=48, ge=16, le=128)
     actions_per_hour: int = Field(default=500, ge=1)
     nftables: Nftables = Nftables()
+    rpz: Rpz = Rpz()
 
 
 class Contact(Section):

@@ -55,7 +55,10 @@ def read_targets(text: str) -> TargetList:
 
 
 def read_target(word: str) -> Target | None:
-    """A target in canonical form (IPv4-mapped IPv6 as IPv4, names in lower case and IDNA), or None."""
+    """A target in canonical form (IPv4-mapped IPv6 as IPv4, names in lower case and IDNA), or None.
+
+    A name is meant with all names below it; ``=name`` alone.
+    """
     word = word.strip().replace("[.]", ".").rstrip(".")
     try:
         network = ipaddress.ip_network(word, strict=False)
@@ -68,11 +71,13 @@ def read_target(word: str) -> Target | None:
         return Target(TargetType.NETWORK, str(network))
     if re.match(r"^https?://[^\s/]+", word, re.IGNORECASE):
         return Target(TargetType.URL, word)
+    alone, word = word.startswith("="), word.removeprefix("=")
     try:
         name = word.lower() if word.isascii() else word.lower().encode("idna").decode()
     except UnicodeError:
         return None
-    return Target(TargetType.DOMAIN, name) if NAME.match(name) else None
+    kind = TargetType.HOSTNAME if alone else TargetType.DOMAIN
+    return Target(kind, name) if NAME.match(name) else None
 
 
 @router.get("/{incident_id}/decide")

@@ -157,3 +157,12 @@ def test_no_form_of_a_protected_ipv4_address_gets_through(address: object) -> No
         str(ip_network((number >> 8 << 8, 24))),
     ]
     assert all(guard.find(parsed) is not None for parsed in map(parse_network, forms))
+
+
+def test_a_name_alone_may_be_hit_although_a_name_below_it_is_protected(act: Callable[..., Action]) -> None:
+    guard = Guard(protect(["portal.shop.example"], "never_block"))
+    whole, alone = Target(TargetType.DOMAIN, "shop.example"), Target(TargetType.HOSTNAME, "shop.example")
+    assert guard.check_target(act(whole)) is not None
+    assert guard.check_target(act(alone)) is None
+    for name in ("portal.shop.example", "a.portal.shop.example"):
+        assert guard.check_target(act(Target(TargetType.HOSTNAME, name))) is not None

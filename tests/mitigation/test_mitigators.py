@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +11,11 @@ from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.model.decision import Action, Measure, Target, TargetType
 from tapwarden.model.ports import Mitigator
 
-SETTINGS = {"nftables": lambda netns: {"netns": netns}}
-"""What each mitigator needs to work in a namespace of the test's own."""
+SETTINGS: dict[str, Callable[[str, Path], dict[str, object]]] = {
+    "nftables": lambda netns, _folder: {"netns": netns},
+    "rpz": lambda netns, folder: {"netns": netns, "folder": folder, "sinkhole": ("198.18.0.9",)},
+}
+"""What each mitigator needs to work in a namespace and a folder of the test's own."""
 
 
 @pytest.fixture(params=[*MITIGATORS, "memory"])
@@ -21,7 +25,8 @@ def mitigator(request: pytest.FixtureRequest) -> Mitigator:
         return made
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
-    return MITIGATORS[request.param](**SETTINGS[request.param](request.getfixturevalue("netns")))
+    settings = SETTINGS[request.param](request.getfixturevalue("netns"), request.getfixturevalue("tmp_path"))
+    return MITIGATORS[request.param](**settings)
 
 
 @pytest.fixture
@@ -31,6 +36,7 @@ def actions(mitigator: Mitigator, act: Callable[..., Action]) -> list[Action]:
         TargetType.ADDRESS: ["198.18.1.1", "2001:db8::1"],
         TargetType.NETWORK: ["198.18.2.0/24", "198.18.2.128/25", "2001:db8:2::/48"],
         TargetType.DOMAIN: ["c2.example"],
+        TargetType.HOSTNAME: ["c2.example", "www.c2.example"],
         TargetType.URL: ["http://c2.example/gate"],
     }
     return [

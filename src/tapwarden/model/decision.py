@@ -16,11 +16,12 @@ class Measure(StrEnum):
 
 
 class TargetType(StrEnum):
-    """What a target names."""
+    """What a target names. A domain is the name and all names below it, a hostname the name alone."""
 
     ADDRESS = "address"
     NETWORK = "network"
     DOMAIN = "domain"
+    HOSTNAME = "hostname"
     URL = "url"
 
 
@@ -120,13 +121,17 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """One thing a mitigator has in effect right now, as read back from the kernel or the resolver."""
+    """One thing a mitigator has in effect right now, as read back from the kernel or the resolver.
+
+    ``effective`` is False where it is installed but was not (yet) seen to work: a resolver that answers otherwise.
+    """
 
     target: Target
     measure: Measure
     expires_in_s: float | None = None
     packets: int | None = None
     octets: int | None = None
+    effective: bool = True
 
 
 @dataclass(frozen=True, slots=True)

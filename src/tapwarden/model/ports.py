@@ -192,6 +192,17 @@ class Mitigator(Protocol):
         ...
 
 
+@runtime_checkable
+class Service(Protocol):
+    """A mitigator (or another part) that also answers others: runs between ``start`` and ``stop``."""
+
+    def start(self) -> None:
+        """Begin to answer. Raises MitigationError."""
+        ...
+
+    def stop(self) -> None: ...
+
+
 class Formatter(Protocol):
     """Writes a report in one format."""
 
