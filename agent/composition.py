@@ -27,6 +27,7 @@ from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.store.cases import SqlCaseStore
 from tapwarden.agent.store.embedded import EmbeddedEventStore
 from tapwarden.agent.store.eve_file import EveFile
+from tapwarden.agent.store.spool import Fsync, Spool
 from tapwarden.agent.triage.policy import Policy, StandingDecision
 from tapwarden.mitigation.guard import Guard, Limits, Protected, protect
 from tapwarden.mitigation.ledger import Ledger
@@ -164,6 +165,22 @@ def open_events(config: Config, layout: Layout, clock: Clock) -> EmbeddedEventSt
     except OSError as error:
         raise StoreError(f"cannot make {folder}: {error.strerror}") from error
     return EmbeddedEventStore(folder, clock)
+
+
+@contextmanager
+def spool_of(config: Config, layout: Layout) -> Iterator[Spool]:
+    """The disk spool, closed at the end. Raises StoreError, also when another process has it."""
+    settings = config.spool
+    spool = Spool(
+        layout.state(settings.path),
+        max_octets=settings.max_size,
+        fsync=Fsync(settings.fsync),
+        fsync_interval_s=settings.fsync_interval.total_seconds(),
+    )
+    try:
+        yield spool
+    finally:
+        spool.close()
 
 
 def eve_file_of(config: Config, layout: Layout) -> EveFile | None:

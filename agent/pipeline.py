@@ -1,7 +1,9 @@
-"""The path: collect, enrich, store.append, triage, plan, guard, mitigator.apply, ledger, report, channel.send.
+"""The path: collect, enrich, keep, triage, plan, guard, mitigator.apply, ledger, report, channel.send.
 
-Collectors hand batches in from their threads; one thread carries them along. The event store, the case store and the
-mitigators may fail: capture goes on, what cannot be kept waits in bounded memory, and what has no room is counted.
+Collectors hand batches in from their threads; one thread carries them along. Events are kept in the disk spool (which
+a thread of its own carries on to the event store), or in the store itself where the source can wait for it. Either, the
+case store and the mitigators may fail: capture goes on, what cannot be kept waits in bounded memory, and what has no
+room is given up, context before DNS before alerts, and counted.
 """
 
 import logging
@@ -15,6 +17,7 @@ from dataclasses import dataclass, replace
 from tapwarden.agent.desk import CaseDesk
 from tapwarden.agent.enrich import Enrichment
 from tapwarden.agent.health import Health
+from tapwarden.agent.store.classes import EventClass, class_of, kind_of
 from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.triage.grouping import Sighting, group_alerts
 from tapwarden.agent.triage.policy import Matter, Policy, matters
@@ -22,7 +25,7 @@ from tapwarden.mitigation.ledger import Ledger
 from tapwarden.model.errors import RefusedError, StoreError
 from tapwarden.model.event import Event
 from tapwarden.model.incident import Incident
-from tapwarden.model.ports import CaseStore, EventStore
+from tapwarden.model.ports import CaseStore, EventSink
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,7 @@ class Pipeline:
     def __init__(
         self,
         *,
-        events: EventStore,
+        events: EventSink,
         cases: CaseStore,
         desk: CaseDesk,
         ledger: Ledger,
@@ -65,11 +68,12 @@ class Pipeline:
         health: Health,
         ours: Callable[[str], bool],
         eve_file: EveFile | None = None,
+        keeps: str = "events store",
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._events, self._cases, self._desk, self._ledger = events, cases, desk, ledger
         self._policies, self._enrichments, self._health = policies, enrichments, health
-        self._ours, self._eve_file, self._monotonic = ours, eve_file, monotonic
+        self._ours, self._eve_file, self._keeps, self._monotonic = ours, eve_file, keeps, monotonic
         self._queue: queue.Queue[Delivery | None] = queue.Queue(MAX_QUEUED)
         self._unstored: deque[Delivery] = deque()
         self._waiting_octets = 0
@@ -92,10 +96,10 @@ class Pipeline:
 
     def catch_up(self) -> None:
         """Everything that can be done now, with this delivery and what waited for a store before."""
-        with self._reaching("events") as reached:
+        with self._reaching("events", self._keeps) as reached:
             if reached:
                 self._store()
-        with self._reaching("cases") as reached:
+        with self._reaching("cases", "cases store") as reached:
             if reached:
                 self._triage()
                 self._decide()
@@ -214,19 +218,39 @@ class Pipeline:
             return
         self._unstored.append(delivery)
         self._weigh(delivery, 1)
-        while len(self._unstored) > 1 and (
-            self._counts["events.waiting"] > MAX_WAITING_EVENTS or self._waiting_octets > MAX_WAITING_OCTETS
-        ):
-            lost = self._unstored.popleft()
-            self._weigh(lost, -1)
-            self._counts["events.dropped"] += len(lost.events)
+        for given_up in EventClass:
+            if self._overflows():
+                self._give_up(given_up)
+        while self._overflows() and len(self._unstored) > 1:  # of alerts the oldest
+            self._count_dropped(self._unstored.popleft())
+
+    def _overflows(self) -> bool:
+        return self._counts["events.waiting"] > MAX_WAITING_EVENTS or self._waiting_octets > MAX_WAITING_OCTETS
+
+    def _give_up(self, given_up: EventClass) -> None:
+        """Let go of all that waits of this class; of alerts nothing."""
+        if given_up is EventClass.ALERT:
+            return
+        for place, delivery in enumerate(self._unstored):
+            lost = [event for event in delivery.events if class_of(kind_of(event)) == given_up]
+            if lost:
+                gone = set(map(id, lost))
+                kept = [event for event in delivery.events if id(event) not in gone]
+                self._count_dropped(Delivery(lost))
+                self._unstored[place] = Delivery(kept, delivery.stored)
+
+    def _count_dropped(self, lost: Delivery) -> None:
+        self._weigh(lost, -1)
+        self._counts["events.dropped"] += len(lost.events)
+        for kind, count in Counter(map(kind_of, lost.events)).items():
+            self._counts[f"events.dropped.{kind}"] += count
 
     def _weigh(self, delivery: Delivery, sign: int) -> None:
         self._counts["events.waiting"] += sign * len(delivery.events)
         self._waiting_octets += sign * sum(len(event.raw) for event in delivery.events)
 
     @contextmanager
-    def _reaching(self, part: str) -> Iterator[bool]:
+    def _reaching(self, part: str, shown: str) -> Iterator[bool]:
         """Whether it is time to try the store; its failure is said once, counted, and tried again later."""
         failed_at = self._failed_at.get(part)
         if failed_at is not None and self._monotonic() - failed_at < RETRY_S:
@@ -239,12 +263,12 @@ class Pipeline:
             self._failed_at[part] = self._monotonic()
             self._counts[f"{part}.failures"] += 1
             self._bound()
-            if self._health.set(f"{part} store", "down", str(error)):
-                log.error("store=%s state=down error=%r: watching goes on, what fits waits in memory", part, str(error))
+            if self._health.set(shown, "down", str(error)):
+                log.error("part=%r state=down error=%r: watching goes on, what fits waits in memory", shown, str(error))
         else:
             if self._failed_at.pop(part, None) is not None:
-                log.warning("store=%s state=ok again", part)
-            self._health.set(f"{part} store", "ok")
+                log.warning("part=%r state=ok again", shown)
+            self._health.set(shown, "ok")
 
     def _bound(self) -> None:
         while len(self._untriaged) > MAX_WAITING_SIGHTINGS:

@@ -1,7 +1,9 @@
 """Everything running on one host: collectors, the path, periodic jobs, the dashboard; started and ended in order.
 
-Threads: one for each collector, one for the path, the scheduler's, one for the dashboard. At the end collectors drain
-their engines, the path carries what they gave, and only then do stores close: nothing that was seen is lost.
+Threads: one for each collector, one for the path, one from the spool to the event store, the scheduler's, one for the
+dashboard. At the end collectors drain their engines, the path carries what they gave, the spool what the store takes,
+and only then do stores close: nothing that was seen is lost. What the store did not take waits in the spool for the
+next start.
 """
 
 import logging
@@ -21,6 +23,7 @@ from tapwarden.agent.enrich import ENRICHMENTS
 from tapwarden.agent.health import Health
 from tapwarden.agent.pipeline import Delivery, Pipeline
 from tapwarden.agent.store.eve_file import EveFile
+from tapwarden.agent.store.spool import Drain, Spool
 from tapwarden.agent.supervisor import notify
 from tapwarden.model.errors import MitigationError, SourceError
 from tapwarden.model.ports import Acknowledged, Breakable, Collector, Service
@@ -35,6 +38,10 @@ RETRY_FIRST_S, RETRY_MOST_S = 1.0, 15.0
 
 DRAIN_MOST_S = 60.0
 """How long the end waits for collectors and the path."""
+
+
+SPOOL_END_S = 5.0
+"""What one append that is under way may take beyond that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +65,11 @@ class Runtime:
         health: Health,
         server: "uvicorn.Server | None" = None,
         eve_file: EveFile | None = None,
+        spool: Spool | None = None,
     ) -> None:
         self._parts, self._watched, self._health, self._server = parts, watched, health, server
         self.pipeline = Pipeline(
-            events=parts.events,
+            events=spool or parts.events,
             cases=parts.cases,
             desk=parts.desk,
             ledger=parts.ledger,
@@ -70,7 +78,16 @@ class Runtime:
             health=health,
             ours=parts.ours,
             eve_file=eve_file,
+            keeps="spool" if spool else "events store",
         )
+        self._spool = spool
+        self._drain = spool and Drain(
+            spool,
+            parts.events,
+            refused_file=parts.layout.state(parts.config.spool.path) / "refused.json",
+            tell=lambda state, detail: health.set("events store", state, detail),
+        )
+        self._draining = threading.Thread(target=self._drain.run, name="drain", daemon=True) if self._drain else None
         self._eve_file = eve_file
         self.ended = threading.Event()
         self.failures: dict[str, str] = {}
@@ -100,6 +117,8 @@ class Runtime:
             self._scheduler.add_job(duty, "interval", seconds=every_s, id=duty.__name__)
         self._scheduler.start()
         self._path.start()
+        if self._draining:
+            self._draining.start()
         for thread in self._collecting:
             thread.start()
         if self._serving:
@@ -120,6 +139,9 @@ class Runtime:
         self._path.join(max(1.0, deadline - time.monotonic()))
         if self._path.is_alive() or any(thread.is_alive() for thread in self._collecting):
             log.error("stop=incomplete after_s=%d: what was not carried is lost", DRAIN_MOST_S)
+        if self._drain and self._draining:
+            self._drain.finish(max(1.0, deadline - time.monotonic()))
+            self._draining.join(max(1.0, deadline - time.monotonic()) + SPOOL_END_S)
         if self._eve_file:
             self._eve_file.close()
         self._scheduler.shutdown(wait=True)
@@ -132,11 +154,23 @@ class Runtime:
     def settle(self) -> None:
         """After a replay: carry everything, then send what is due, so that what comes next sees the whole result."""
         self.pipeline.wait_until_carried()
+        if self._drain:
+            self._drain.wait_until_empty(DRAIN_MOST_S)
         self._duties.send_reports()
 
     def counters(self) -> dict[str, int]:
-        """The path's and all collectors' counters (those summed by name)."""
+        """The path's, the spool's and all collectors' counters (those summed by name)."""
         total: dict[str, int] = dict(self.pipeline.counters())
+        if self._spool and self._drain:
+            carried, status = self._drain.counters(), self._spool.status()
+            total["events.spooled"] = total["events.stored"]
+            total["events.stored"] = carried["stored"]
+            total["spool.octets"] = status.size_octets
+            total["spool.waiting"] = sum(status.waiting.values())
+            shed = {name: count for name, count in status.counters.items() if name.startswith(("shed.", "lost."))}
+            total["spool.dropped_events"] = sum(shed.values())
+            total |= {f"spool.{name}": count for name, count in status.counters.items()}
+            total |= {f"store.{name}": count for name, count in carried.items() if name != "stored"}
         for one in self._watched:
             for name, count in one.collector.counters().items():
                 total[name] = total.get(name, 0) + count

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -14,7 +14,7 @@ from tapwarden.agent.cli.group import EXIT_PARTIAL, Command, Failure, printable
 from tapwarden.agent.cli.output import set_up_logging, show
 from tapwarden.agent.cli.progress import replay_progress, replay_result
 from tapwarden.agent.cli.session import configured, invocation
-from tapwarden.agent.composition import Parts, composed, eve_file_of, first_alert, replayed_now, sensor_name
+from tapwarden.agent.composition import Parts, composed, eve_file_of, first_alert, replayed_now, sensor_name, spool_of
 from tapwarden.agent.config import Config
 from tapwarden.agent.health import Health
 from tapwarden.agent.runtime import Runtime, Watched
@@ -63,13 +63,15 @@ def run(
         click.echo(printable(complaint, keep_newlines=False), err=True)
     if len(found.complaints) > 20:
         click.echo(f"... and {len(found.complaints) - 20} more; `tapwarden check` lists them", err=True)
-    with composed(config, layout, detected_at=replayed_now if captures else first_alert) as parts:
+    # A replay waits for the store; what is live does not.
+    spooling = nullcontext() if captures else spool_of(config, layout)
+    with composed(config, layout, detected_at=replayed_now if captures else first_alert) as parts, spooling as spool:
         health = Health()
         watched = list(_watched(parts, found, captures, watching))
         server = None if no_dashboard or not config.dashboard.enabled else _dashboard(parts, health)
         password = ensure_admin(parts.cases, parts.clock, os.urandom) if server else None
         eve_file = eve_file_of(config, layout)
-        runtime = Runtime(parts, watched, health, server, eve_file)
+        runtime = Runtime(parts, watched, health, server, eve_file, spool)
         with _told_to_stop(eve_file) as stopping:
             runtime.start()
             try:

@@ -79,6 +79,22 @@ class Store(Section):
     max_size: Size = 20_000_000_000
 
 
+class Spool(Section):
+    """The disk spool between the engines and the event store."""
+
+    path: Text = "spool"
+    max_size: Size = 2_000_000_000
+    fsync: Literal["always", "interval", "never"] = "interval"
+    fsync_interval: Duration = timedelta(seconds=1)
+
+    @field_validator("max_size")
+    @classmethod
+    def _holds_something(cls, value: int) -> int:
+        if value < 1_000_000:
+            raise ValueError("a spool holds some batches: write 1 MB or more, better 1 GB")
+        return value
+
+
 class EveOutput(Section):
     """The file ``eve.json``."""
 
@@ -307,6 +323,7 @@ class Config(Section):
 
     sensor: Sensor = Sensor()
     store: Store = Store()
+    spool: Spool = Spool()
     output: Output = Output()
     triage: Triage = Triage()
     mitigation: Mitigation = Mitigation()

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tapwarden.agent.store.embedded import block, layout
+from tapwarden.agent.store import block
+from tapwarden.agent.store.embedded import layout
 from tapwarden.model.errors import StoreError
 
 PREFIX, SUFFIX = "events-", ".db"

@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tapwarden.agent.store.embedded import block, layout, summary
+from tapwarden.agent.store import block
+from tapwarden.agent.store.embedded import layout, summary
 from tapwarden.agent.store.embedded.columns import columns_of
 from tapwarden.agent.store.embedded.files import Files, UnknownFormat, is_damage
 from tapwarden.agent.store.embedded.query import condition
@@ -134,6 +135,15 @@ class EmbeddedEventStore:
         writer = self._writers.pop(partition, None)
         if writer is not None:
             writer.close()
+
+    def flush(self) -> None:
+        """What was appended survives a power cut from here on."""
+        with self._write_lock:
+            for writer in self._writers.values():
+                try:
+                    writer.flush()
+                except (sqlite3.Error, OSError) as error:
+                    raise StoreError(f"cannot write events of {writer.partition} to the disk: {error}") from error
 
     def close(self) -> None:
         """Close all files."""

@@ -1,12 +1,15 @@
 """Writing to one partition: one transaction an append, dictionaries kept in memory."""
 
+import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import zstandard
 
-from tapwarden.agent.store.embedded import block, layout
+from tapwarden.agent.store import block
+from tapwarden.agent.store.embedded import layout
 from tapwarden.agent.store.embedded.columns import WORD_MAX, Columns, address_key, word
 from tapwarden.agent.store.embedded.files import BUSY_TIMEOUT_S, UnknownFormat
 from tapwarden.model.event import Event
@@ -22,6 +25,8 @@ class Writer:
 
     def __init__(self, path: Path, partition: str) -> None:
         self.partition = partition
+        self._log = Path(f"{path}-wal")
+        self._unflushed = False
         self.identity: int | None = None
         """Of the file written to, set by the owner: to notice when the name stands for another file."""
         self._since, self._unit_us = layout.beginning(partition), layout.unit_us(partition)
@@ -61,7 +66,19 @@ class Writer:
 
     def close(self) -> None:
         """Write the log back into the file and let go of it."""
+        with suppress(OSError):  # while others read, closing leaves the log as it is
+            self.flush()
         self._connection.close()
+
+    def flush(self) -> None:
+        """Force the log to the disk, unless nothing was added since. Raises OSError."""
+        if self._unflushed:
+            descriptor = os.open(self._log, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._unflushed = False
 
     def append(self, rows: Sequence[Row]) -> int:
         """Store those rows that are not there yet; how many they were."""
@@ -79,6 +96,7 @@ class Writer:
         except BaseException:
             self._roll_back()
             raise
+        self._unflushed = True
         return len(numbered)
 
     def _roll_back(self) -> None:

@@ -57,6 +57,23 @@ class Acknowledged(Protocol):
         ...
 
 
+class EventSink(Protocol):
+    """Takes events: a store, or the spool before it. Raises StoreError."""
+
+    def append(self, events: Sequence[Event]) -> int:
+        """Take a batch; returns how many of it were taken that were not there."""
+        ...
+
+
+@runtime_checkable
+class Flushable(Protocol):
+    """A store whose appends survive a killed process at once and a power cut only after this. Raises StoreError."""
+
+    def flush(self) -> None:
+        """What was appended so far survives a power cut."""
+        ...
+
+
 class EventStore(Protocol):
     """Append-only, large, searched. Methods raise StoreError."""
 
