@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
+use super::dcerpc::Call;
 use super::Transactions;
 use crate::event::json::Json;
 use crate::packet::Direction;
@@ -107,6 +108,14 @@ pub trait Transaction {
     /// The one direction it consists of (a DNS query, an answer); `None` is both.
     fn only(&self) -> Option<Direction> {
         None
+    }
+    /// The remote procedure call it is the request of, with the interfaces it may be about (`dcerpc.iface`).
+    fn call(&self) -> Option<Call<'_>> {
+        None
+    }
+    /// Numbers in its buffers are little-endian, for `byte_test:...,dce` and the like.
+    fn little_endian(&self) -> bool {
+        false
     }
     /// How many records of its own it writes now (0: nothing to write). Asked when it makes progress, and at last with
     /// `ended` when nothing can be added (both directions complete or over); not asked again once it wrote some.

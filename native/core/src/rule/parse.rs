@@ -139,8 +139,6 @@ const NOT_YET: &[&str] = &[
     "lua",
     "luajit",
     "geoip",
-    "dce_iface",
-    "dcerpc.iface",
     "cip_service",
     "modbus",
     "nfs_procedure",

@@ -507,7 +507,8 @@ fn about(signature: &Signature, protocol: &'static Protocol) -> bool {
             super::signature::TxCondition::Value { slots, .. } => {
                 slots.iter().any(|slot| std::ptr::eq(slot.protocol, protocol))
             }
-            super::signature::TxCondition::Event { protocols, .. } => named(protocols),
+            super::signature::TxCondition::Event { protocols, .. }
+            | super::signature::TxCondition::Interface { protocols, .. } => named(protocols),
             super::signature::TxCondition::File(_) => true,
         })
 }

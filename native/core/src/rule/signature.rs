@@ -9,6 +9,7 @@ use super::chain::Chain;
 use super::header::Header;
 use super::state::{Effect, StateTest};
 use super::transform::Transform;
+use crate::app::dcerpc::Call;
 use crate::app::{AppLayer, Protocol};
 use crate::flow::Flow;
 use crate::packet::{Direction, Packet};
@@ -219,6 +220,8 @@ pub enum ValueTest {
     Future,
     /// One of these (`true`), or none of these (`false`).
     OneOf(Vec<i64>, bool),
+    /// In one of these ranges, bounds included.
+    Within(Vec<(i64, i64)>),
     /// There is such a value.
     Present,
 }
@@ -278,6 +281,7 @@ impl ValueTest {
             ValueTest::Number(test) => test.matches(value),
             ValueTest::Bits(set, clear) => value as u64 & set == *set && value as u64 & clear == 0,
             ValueTest::OneOf(values, wanted) => values.contains(&value) == *wanted,
+            ValueTest::Within(ranges) => ranges.iter().any(|(low, high)| (*low..=*high).contains(&value)),
             ValueTest::Present => true,
         }
     }
@@ -306,6 +310,39 @@ pub enum TxCondition {
     },
     /// All of these on one and the same file of the transaction.
     File(Vec<FileTest>),
+    /// `dcerpc.iface`: the call is of an interface that passes.
+    Interface {
+        /// The protocols that carry calls; never empty.
+        protocols: SmallVec<[&'static Protocol; 2]>,
+        /// The test.
+        test: InterfaceTest,
+    },
+}
+
+/// A condition on the interface of a remote procedure call.
+#[derive(Debug)]
+pub struct InterfaceTest {
+    /// The interface's UUID, in the order of its text.
+    pub uuid: [u8; 16],
+    /// Its version.
+    pub version: Option<NumberTest>,
+    /// Interfaces that were not asked for in a first fragment count too.
+    pub any_fragment: bool,
+}
+
+impl InterfaceTest {
+    /// Whether an accepted interface the call may be about passes.
+    pub fn matches(&self, call: &Call<'_>) -> bool {
+        call.interfaces.iter().any(|interface| {
+            interface.accepted()
+                && (self.any_fragment || interface.first_fragment)
+                && interface.uuid == self.uuid
+                && call.context_id.is_none_or(|id| id == interface.context_id)
+                && self
+                    .version
+                    .is_none_or(|test| test.matches(interface.version.into()))
+        })
+    }
 }
 
 /// A condition on a file.

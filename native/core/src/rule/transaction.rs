@@ -300,7 +300,7 @@ impl Look<'_, '_> {
                 data: buffer.data,
                 offset: buffer.offset,
                 complete: buffer.complete || self.complete,
-                little_endian: false,
+                little_endian: self.transaction.little_endian(),
             };
             if group_fits(group, &subject, work) {
                 return Some(true);
@@ -350,6 +350,13 @@ impl Look<'_, '_> {
                     .iter()
                     .any(|event| event.eq_ignore_ascii_case(name))
                 {
+                    true => Some(true),
+                    false if self.complete => Some(false),
+                    false => None,
+                }
+            }
+            TxCondition::Interface { test, .. } => {
+                match self.transaction.call().is_some_and(|call| test.matches(&call)) {
                     true => Some(true),
                     false if self.complete => Some(false),
                     false => None,

@@ -136,13 +136,6 @@ pub const KEYWORDS: &[Keyword] = &[
         },
     ),
     Keyword::new(
-        "dcerpc.opnum",
-        "Operation numbers.",
-        ("dcerpc", "dcerpc.opnum:15-18,24;"),
-        dcerpc_opnum,
-    )
-    .alias(&["dce_opnum"]),
-    Keyword::new(
         "snmp.version",
         "The version of SNMP.",
         ("snmp", "snmp.version:2;"),
@@ -419,24 +412,6 @@ fn in_buffer(builder: &mut Builder<'_>, buffer: &str, argument: Argument<'_>, wh
         builder.base64,
     ) = (list, last, open, base64);
     Ok(())
-}
-
-fn dcerpc_opnum(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
-    let mut numbers = Vec::new();
-    for part in parts(argument.text) {
-        let (low, high) = part.split_once('-').unwrap_or((part, part));
-        let read = |text: &str| {
-            text.trim()
-                .parse::<u16>()
-                .map_err(|_| Fault::from(format!("{text:?} is not an operation number")))
-        };
-        let (low, high) = (read(low)?, read(high)?);
-        if low > high {
-            return Err(format!("{part:?} is not a range").into());
-        }
-        numbers.extend((low..=high).map(i64::from));
-    }
-    value(builder, "dcerpc.opnum", "dcerpc", ValueTest::OneOf(numbers, true))
 }
 
 /// An event of protocol detection, on the flow.

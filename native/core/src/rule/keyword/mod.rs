@@ -6,6 +6,7 @@ pub mod buffers;
 pub mod bytes;
 pub mod content;
 pub mod dataset;
+pub mod dcerpc;
 pub mod document;
 pub mod file;
 pub mod flow;
@@ -144,6 +145,7 @@ pub static FAMILIES: &[(&str, &[Keyword])] = &[
     ("Limits and effects", limits::KEYWORDS),
     ("Headers of packets", network::KEYWORDS),
     ("Values and events of protocols", app::KEYWORDS),
+    ("Remote procedure calls", dcerpc::KEYWORDS),
     ("Files", file::KEYWORDS),
     ("Datasets", dataset::KEYWORDS),
 ];
