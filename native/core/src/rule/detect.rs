@@ -521,7 +521,7 @@ pub(super) fn packet_fits(
     signature.packet.iter().all(|condition| condition.matches(view))
         && signature.state.iter().all(|test| match test {
             StateTest::Reputation { .. } => work.reputation.holds(test, view.packet),
-            test => memory::holds(test, view, detect, &work.hosts).unwrap_or(false),
+            test => memory::holds(test, view, detect, &mut work.hosts).unwrap_or(false),
         })
 }
 

@@ -73,18 +73,29 @@ fn owner(memory: Memory, view: &View<'_, '_>) -> Option<Owner> {
 }
 
 impl Hosts {
-    fn is_set(&self, owner: Owner, name: u32, now_s: i64) -> bool {
-        self.bits.get(&(owner, name)).is_some_and(|until| *until >= now_s)
+    /// Whether a bit is set; asking forgets one that expired.
+    fn is_set(&mut self, owner: Owner, name: u32, now_s: i64) -> bool {
+        match self.bits.get(&(owner, name)) {
+            Some(until) if *until >= now_s => true,
+            Some(_) => {
+                self.bits.remove(&(owner, name));
+                false
+            }
+            None => false,
+        }
     }
 
+    /// What Suricata does: a bit that is there keeps its time when it is set again, and one that expired is there until
+    /// a rule asks for it.
     fn change(&mut self, owner: Owner, name: u32, change: BitChange, expire_s: u32, now_s: i64) {
-        let set = self.is_set(owner, name, now_s);
-        match (change, set) {
+        let is_there = self.bits.contains_key(&(owner, name));
+        match (change, is_there) {
             (BitChange::Unset, _) | (BitChange::Toggle, true) => {
                 self.bits.remove(&(owner, name));
             }
-            (BitChange::Set, _) | (BitChange::Toggle, false) => {
-                if self.bits.len() >= MAX_OF_HOSTS && !self.bits.contains_key(&(owner, name)) {
+            (BitChange::Set, true) => {}
+            (BitChange::Set | BitChange::Toggle, false) => {
+                if self.bits.len() >= MAX_OF_HOSTS {
                     self.bits.retain(|_, until| *until >= now_s);
                     if self.bits.len() >= MAX_OF_HOSTS {
                         self.dropped += 1;
@@ -102,7 +113,7 @@ pub fn holds(
     test: &StateTest,
     view: &View<'_, '_>,
     flow: Option<&FlowDetect>,
-    hosts: &Hosts,
+    hosts: &mut Hosts,
 ) -> Option<bool> {
     let now_s = view.packet.ts.seconds();
     Some(match test {
@@ -228,5 +239,38 @@ pub fn apply(effect: &Effect, view: &View<'_, '_>, flow: Option<&mut FlowDetect>
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> Owner {
+        Owner::Pair(IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]))
+    }
+
+    #[test]
+    fn a_bit_set_again_keeps_its_time_until_a_rule_found_it_expired() {
+        let mut hosts = Hosts::default();
+        let mut set = |hosts: &mut Hosts, now_s| hosts.change(pair(), 1, BitChange::Set, 60, now_s);
+        set(&mut hosts, 0);
+        set(&mut hosts, 50);
+        assert!(hosts.is_set(pair(), 1, 60));
+        set(&mut hosts, 100);
+        assert!(!hosts.is_set(pair(), 1, 100));
+        set(&mut hosts, 100);
+        assert!(hosts.is_set(pair(), 1, 160));
+    }
+
+    #[test]
+    fn toggling_a_bit_takes_it_away_even_when_it_expired() {
+        let mut hosts = Hosts::default();
+        hosts.change(pair(), 1, BitChange::Toggle, 60, 0);
+        assert!(hosts.is_set(pair(), 1, 1));
+        hosts.change(pair(), 1, BitChange::Toggle, 60, 100);
+        assert!(!hosts.is_set(pair(), 1, 100));
+        hosts.change(pair(), 1, BitChange::Toggle, 60, 100);
+        assert!(hosts.is_set(pair(), 1, 100));
     }
 }

@@ -356,9 +356,7 @@ mod tests {
     #[test]
     fn a_boundary_ends_a_field_that_changes_it() {
         // Found by `any_lines_do_not_panic`.
-        read(
-            "Content-Type: multipart/x; boundary=b\nContent-Type: multipart/x; boundary=b\n a\n--b\n",
-        );
+        read("Content-Type: multipart/x; boundary=b\nContent-Type: multipart/x; boundary=b\n a\n--b\n");
     }
 
     proptest::proptest! {
