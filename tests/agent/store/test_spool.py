@@ -283,7 +283,7 @@ def test_a_read_only_disk_is_said_and_what_is_spooled_stays(small_disk: Path, sp
     spool.append([event(number) for number in range(10)])
     spool.close()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    with pytest.raises(StoreError, match="(?i)read-only"):
+    with pytest.raises(StoreError, match=r"(?i)read-only"):
         spool_at(small_disk / "spool")
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
     assert numbers(everything(spool_at(small_disk / "spool"))) == list(range(10))
