@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_bit_set_again_keeps_its_time_until_a_rule_found_it_expired() {
         let mut hosts = Hosts::default();
-        let mut set = |hosts: &mut Hosts, now_s| hosts.change(pair(), 1, BitChange::Set, 60, now_s);
+        let set = |hosts: &mut Hosts, now_s| hosts.change(pair(), 1, BitChange::Set, 60, now_s);
         set(&mut hosts, 0);
         set(&mut hosts, 50);
         assert!(hosts.is_set(pair(), 1, 60));
