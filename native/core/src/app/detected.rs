@@ -407,33 +407,6 @@ fn dhcp(octets: &[u8], _direction: Direction) -> Probe {
     }
 }
 
-/// QUIC.
-pub static QUIC: Protocol = Protocol {
-    name: "quic",
-    carriers: &[Carrier::Udp],
-    probing: &[on_ports(Carrier::Udp, &[443, 80], quic)],
-    ..Protocol::DETECTED
-};
-
-fn quic(octets: &[u8], _direction: Direction) -> Probe {
-    match octets {
-        // A long header: version, connection identifiers of at most 20 octets.
-        [first, a, b, c, d, len, rest @ ..] if first & 0x80 != 0 => {
-            let known = matches!([*a, *b, *c, *d], [0, 0, 0, 0..=2] | [0xff, 0, 0, _] | [b'Q', ..])
-                || [*a, *b, *c, *d] == [0x6b, 0x33, 0x43, 0xcf];
-            if known && usize::from(*len) <= 20 && rest.len() > usize::from(*len) {
-                Probe::Certain
-            } else {
-                Probe::No
-            }
-        }
-        [first, rest @ ..] if first & 0xc0 == 0x40 && rest.len() >= 8 => Probe::Certain,
-        // A public header of Google's QUIC with a connection identifier.
-        [first, rest @ ..] if first & 0x80 == 0 && first & 0x08 != 0 && rest.len() >= 8 => Probe::Certain,
-        _ => Probe::No,
-    }
-}
-
 /// Modbus over TCP.
 pub static MODBUS: Protocol = Protocol {
     name: "modbus",

@@ -11,6 +11,8 @@ pub mod dns;
 pub mod ftp;
 pub mod http1;
 pub mod layer;
+mod octets;
+pub mod quic;
 pub mod smtp;
 pub mod ssh;
 pub mod table;
@@ -346,7 +348,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &detected::TFTP,
     &detected::IKE,
     &detected::DHCP,
-    &detected::QUIC,
+    &quic::PROTOCOL,
     &detected::BITTORRENT_DHT,
 ];
 

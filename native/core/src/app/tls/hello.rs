@@ -4,6 +4,7 @@ use md5::{Digest, Md5};
 use sha2::Sha256;
 
 use super::version::{is_grease, is_valid, TLS12, TLS13, TLS13_BEFORE_DRAFT16};
+use crate::app::octets::{pairs, Reader};
 use crate::file::hex;
 
 /// Octets of a random.
@@ -58,13 +59,18 @@ impl Ja4 {
         }
     }
 
-    fn version(&mut self, version: u16) {
+    /// A version that is offered.
+    pub fn version(&mut self, version: u16) {
         if !is_grease(version) {
             self.version = self.version.max(version);
         }
     }
 
-    fn extension(&mut self, kind: u16) {
+    /// An extension by its type; GREASE does not count.
+    pub fn extension(&mut self, kind: u16) {
+        if is_grease(kind) {
+            return;
+        }
         match kind {
             extension::SERVER_NAME => self.server_name = true,
             extension::ALPN => {}
@@ -73,7 +79,19 @@ impl Ja4 {
         self.extension_count += 1;
     }
 
-    fn set_alpn(&mut self, name: &[u8]) {
+    /// Cipher suites that are offered.
+    pub fn ciphers(&mut self, ciphers: impl Iterator<Item = u16>) {
+        self.ciphers.extend(ciphers.filter(|&cipher| !is_grease(cipher)));
+    }
+
+    /// Signature algorithms that are offered.
+    pub fn algorithms(&mut self, algorithms: impl Iterator<Item = u16>) {
+        self.algorithms
+            .extend(algorithms.filter(|&algorithm| !is_grease(algorithm)));
+    }
+
+    /// The first application protocol that is offered.
+    pub fn set_alpn(&mut self, name: &[u8]) {
         let (Some(&first), Some(&last)) = (name.first(), name.last()) else {
             return;
         };
@@ -142,31 +160,6 @@ mod extension {
     pub const SUPPORTED_VERSIONS: u16 = 43;
 }
 
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        Some(self.take(1)?[0])
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        let octets = self.take(2)?;
-        Some(u16::from_be_bytes([octets[0], octets[1]]))
-    }
-}
-
-fn pairs(octets: &[u8]) -> impl Iterator<Item = u16> + '_ {
-    octets
-        .chunks_exact(2)
-        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
-}
-
 /// Numbers with `-` between them, GREASE left out.
 fn dashed(numbers: impl Iterator<Item = u16>) -> String {
     let mut text = String::new();
@@ -198,7 +191,7 @@ fn read(
     mut ja4: Option<&mut Ja4>,
     hello: &mut Hello,
 ) -> Option<()> {
-    let mut reader = Reader(octets);
+    let mut reader = Reader::new(octets);
     let version = reader.u16()?;
     hello.version = version;
     if let Some(ja4) = &mut ja4 {
@@ -221,8 +214,7 @@ fn read(
         return None;
     }
     if let Some(ja4) = &mut ja4 {
-        ja4.ciphers
-            .extend(pairs(ciphers).filter(|&cipher| !is_grease(cipher)));
+        ja4.ciphers(pairs(ciphers));
     }
     if has_session {
         let len = if client { reader.u8()? } else { 1 };
@@ -264,8 +256,8 @@ fn read_extensions(
     hello: &mut Hello,
     lists: &mut Lists,
 ) -> Option<()> {
-    let mut reader = Reader(octets);
-    while !reader.0.is_empty() {
+    let mut reader = Reader::new(octets);
+    while !reader.rest().is_empty() {
         let kind = reader.u16()?;
         let len = reader.u16()?;
         let body = reader.take(usize::from(len))?;
@@ -285,7 +277,7 @@ fn read_extensions(
             }
         }
         lists.extensions.push(kind);
-        if let (Some(ja4), false) = (&mut ja4, is_grease(kind)) {
+        if let Some(ja4) = &mut ja4 {
             ja4.extension(kind);
         }
     }
@@ -294,7 +286,7 @@ fn read_extensions(
 
 /// A list with a length of two octets before it.
 fn counted(body: &[u8]) -> Result<&[u8], Stop> {
-    let mut reader = Reader(body);
+    let mut reader = Reader::new(body);
     let len = reader.u16().ok_or(Stop(INVALID_LENGTH))?;
     reader.take(usize::from(len)).ok_or(Stop(INVALID_LENGTH))
 }
@@ -311,7 +303,7 @@ fn read_extension(
     let short = Stop(INVALID_LENGTH);
     match kind {
         extension::SERVER_NAME => {
-            let mut reader = Reader(body);
+            let mut reader = Reader::new(body);
             reader.u16().ok_or(Stop(INVALID_LENGTH))?;
             if reader.u8().ok_or(Stop(INVALID_LENGTH))? != 0 {
                 return Err(Stop("INVALID_SNI_TYPE"));
@@ -328,7 +320,7 @@ fn read_extension(
         }
         extension::GROUPS => lists.groups = dashed(pairs(counted(body)?)),
         extension::POINT_FORMATS => {
-            let mut reader = Reader(body);
+            let mut reader = Reader::new(body);
             let len = reader.u8().ok_or(Stop(INVALID_LENGTH))?;
             let formats = reader.take(usize::from(len)).ok_or(short)?;
             lists.formats = dashed(formats.iter().map(|&format| u16::from(format)));
@@ -339,12 +331,11 @@ fn read_extension(
                 return Err(short);
             }
             if let Some(ja4) = ja4 {
-                ja4.algorithms
-                    .extend(pairs(list).filter(|&algorithm| !is_grease(algorithm)));
+                ja4.algorithms(pairs(list));
             }
         }
         extension::ALPN => {
-            let mut list = Reader(counted(body)?);
+            let mut list = Reader::new(counted(body)?);
             if let Some(name) = list.u8().and_then(|len| list.take(usize::from(len))) {
                 if let Some(ja4) = ja4 {
                     ja4.set_alpn(name);
@@ -355,7 +346,7 @@ fn read_extension(
         extension::EARLY_DATA if client => hello.early_data = true,
         extension::SESSION_TICKET if client => hello.ticket = true,
         extension::SUPPORTED_VERSIONS if client => {
-            let mut reader = Reader(body);
+            let mut reader = Reader::new(body);
             let len = usize::from(reader.u8().ok_or(Stop(INVALID_LENGTH))?);
             let list = reader.take(len).filter(|list| list.len() >= 2).ok_or(short)?;
             if let Some(version) = pairs(list).find(|&version| is_valid(version)) {
@@ -367,7 +358,7 @@ fn read_extension(
             hello.has_versions = true;
         }
         extension::SUPPORTED_VERSIONS => {
-            let version = Reader(body).u16().ok_or(short)?;
+            let version = Reader::new(body).u16().ok_or(short)?;
             hello.without_certificate |= versions_seen && version > TLS12;
             hello.version = version;
         }

@@ -370,7 +370,12 @@ pub const KEYWORDS: &[Keyword] = stickies![
     ("tls.random_time", [], "tls", "The first 4 octets of random."),
     ("tls.random_bytes", [], "tls", "The other 28 octets of random."),
     ("tls.alpn", [], "tls", "Application protocols offered or chosen."),
-    ("ja3.hash", ["ja3_hash"], "tls", "JA3 of the client hello."),
+    (
+        "ja3.hash",
+        ["ja3_hash"],
+        "tls",
+        "JA3 of the client hello, over TLS or QUIC."
+    ),
     ("ja3.string", ["ja3_string"], "tls", "JA3's text."),
     ("ja3s.hash", [], "tls", "JA3S of the server hello."),
     ("ja3s.string", [], "tls", "JA3S's text."),
@@ -391,11 +396,21 @@ pub const KEYWORDS: &[Keyword] = stickies![
     ("smb.ntlmssp_user", [], "smb", "The user of NTLMSSP."),
     ("smb.ntlmssp_domain", [], "smb", "The domain of NTLMSSP."),
     ("dcerpc.stub_data", ["dce_stub_data"], "dcerpc", "The stub data."),
-    ("quic.version", [], "quic", "The version as text."),
+    (
+        "quic.version",
+        [],
+        "quic",
+        "The version's four octets, of a long header."
+    ),
     ("quic.sni", [], "quic", "The server name."),
-    ("quic.ua", [], "quic", "The user agent."),
-    ("quic.cyu.hash", [], "quic", "CYU's hash."),
-    ("quic.cyu.string", [], "quic", "CYU's text."),
+    ("quic.ua", [], "quic", "The user agent of Google's hello."),
+    (
+        "quic.cyu.hash",
+        [],
+        "quic",
+        "CYU of Google's hello: MD5 of its text."
+    ),
+    ("quic.cyu.string", [], "quic", "CYU's text: version and tags."),
     ("krb5_cname", ["krb5.cname"], "krb5", "The client's name."),
     ("krb5_sname", ["krb5.sname"], "krb5", "The server's name."),
     ("sip.method", [], "sip", "The method."),
