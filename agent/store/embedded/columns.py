@@ -22,6 +22,7 @@ class Term(IntEnum):
     URL = 2
     FILE_HASH = 3
     JA = 4
+    CERTIFICATE = 5
 
 
 class Columns(NamedTuple):
@@ -82,6 +83,9 @@ def _tls(session: Any, terms: list[tuple[int, str]]) -> None:
         for name in ("ja3", "ja3s", "ja4"):
             print_ = record.get(name)
             _lower(Term.JA, _member(print_, "hash") if print_.__class__ is dict else print_, terms)
+        fingerprint = word(record.get("fingerprint"))
+        if fingerprint is not None:
+            terms.append((Term.CERTIFICATE, fingerprint.lower().replace(":", "")))
 
 
 def _http(http: Any, terms: list[tuple[int, str]]) -> None:

@@ -4,21 +4,26 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tapwarden.agent.store import block
+from tapwarden.agent.store.embedded import hunt as hunting
 from tapwarden.agent.store.embedded import layout, summary
-from tapwarden.agent.store.embedded.columns import columns_of
+from tapwarden.agent.store.embedded.columns import address_text, columns_of
 from tapwarden.agent.store.embedded.files import Files, UnknownFormat, is_damage
 from tapwarden.agent.store.embedded.query import condition
 from tapwarden.agent.store.embedded.writer import Row, Writer
 from tapwarden.model.errors import StoreError
-from tapwarden.model.event import Bucket, Event, EventPage, EventQuery, StoreStatus, TopEntry
+from tapwarden.model.event import Bucket, Event, EventGroup, EventOrder, EventPage, EventQuery, StoreStatus, TopEntry
+from tapwarden.model.hunt import HuntResult
+from tapwarden.model.indicator import Indicator
 from tapwarden.model.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -45,10 +50,18 @@ class EmbeddedEventStore:
     address that is none, a cursor that is none).
     """
 
-    def __init__(self, folder: Path, clock: Clock, *, partitions_max: int = PARTITIONS_MAX) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        *,
+        partitions_max: int = PARTITIONS_MAX,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._files = Files(folder)
         self._clock = clock
         self._partitions_max = partitions_max
+        self._monotonic = monotonic
         self._writers: OrderedDict[str, Writer] = OrderedDict()
         self._write_lock = threading.Lock()
         self._count_lock = threading.Lock()
@@ -178,6 +191,7 @@ class EmbeddedEventStore:
         first, last = (layout.first_number(moment, partition) for moment in moments)
         if partition == layout.UNDATED:
             first, last = max(first - (2 << layout.HASH_BITS), 0), last + (2 << layout.HASH_BITS)
+        last = min(last, hunting.NUMBER_END)
         statement = (
             "SELECT codec, data, slot FROM event JOIN block ON block.id = event.block"
             f" WHERE seq BETWEEN ? AND ? AND ((seq & {layout.HASH_MASK}) - ?) & {layout.HASH_MASK} < 8"
@@ -188,17 +202,21 @@ class EmbeddedEventStore:
                 return event
         return None
 
-    def search(self, query: EventQuery, *, limit: int = 100, cursor: str = "") -> EventPage:
-        """Newest first; events of the undated file come last. ``limit`` is held between 1 and 10,000."""
+    def search(
+        self, query: EventQuery, *, limit: int = 100, cursor: str = "", order: EventOrder = EventOrder.NEWEST
+    ) -> EventPage:
+        """Events of the undated file count as the oldest. ``limit`` is held between 1 and 10,000."""
         limit = min(max(limit, 1), PAGE_MAX)
         after_partition, after_number = _read_cursor(cursor)
         found: list[tuple[str, int, Event | None]] = []  # None: a damaged record, which takes a place
-        for partition in self._within(query):
-            if after_partition and not _at_or_after(partition, after_partition):
+        newest = order is EventOrder.NEWEST
+        partitions = self._within(query)
+        for partition in partitions if newest else reversed(partitions):
+            if after_partition and not _at_or_after(partition, after_partition, newest=newest):
                 continue
-            before = after_number if partition == after_partition else None
+            after = after_number if partition == after_partition else None
             wanted = limit + 1 - len(found)
-            rows = self._ask(partition, partial(self._page, partition, query, before, wanted))
+            rows = self._ask(partition, partial(self._page, partition, query, after, wanted, newest))
             found += [(partition, number, event) for number, event in rows or ()]
             if len(found) > limit:
                 last = found[limit - 1]
@@ -206,15 +224,27 @@ class EmbeddedEventStore:
         return EventPage(_whole(found))
 
     def _page(
-        self, partition: str, query: EventQuery, before: int | None, limit: int, connection: sqlite3.Connection
+        self,
+        partition: str,
+        query: EventQuery,
+        after: int | None,
+        limit: int,
+        newest: bool,
+        connection: sqlite3.Connection,
     ) -> list[tuple[int, Event | None]]:
         where = condition(query, partition, connection)
         if where is None:
             return []
-        if before is not None:
-            where.add("seq < ?", before)
-        statement = f"SELECT seq, event.block, slot {where.sql} ORDER BY seq DESC LIMIT ?"
+        if after is not None:
+            where.add("seq < ?" if newest else "seq > ?", after)
+        direction = "DESC" if newest else "ASC"
+        statement = f"SELECT seq, event.block, slot {where.sql} ORDER BY seq {direction} LIMIT ?"
         places = connection.execute(statement, (*where.values, limit)).fetchall()
+        return self._events_at(places, connection)
+
+    def _events_at(
+        self, places: Sequence[tuple[int, int, int]], connection: sqlite3.Connection
+    ) -> list[tuple[int, Event | None]]:
         blocks: dict[int, block.Records | None] = {}
         for number in {place[1] for place in places}:
             codec, data = connection.execute("SELECT codec, data FROM block WHERE id = ?", (number,)).fetchone()
@@ -251,18 +281,65 @@ class EmbeddedEventStore:
 
     def top(self, query: EventQuery, field: str, *, limit: int = 10) -> Sequence[TopEntry]:
         """See the port."""
+        counted = self._ranked(query, field, "DESC")
+        return _lines(sorted(counted.items(), key=lambda item: (-item[1], item[0]))[: max(limit, 0)])
+
+    def rare(self, query: EventQuery, field: str, *, limit: int = 10) -> Sequence[TopEntry]:
+        """See the port; exact while a day has no more than 1,000,000 values."""
+        counted = self._ranked(query, field, "ASC")
+        return _lines(sorted(counted.items(), key=lambda item: (item[1], item[0]))[: max(limit, 0)])
+
+    def _ranked(self, query: EventQuery, field: str, direction: str) -> Counter[str]:
         if field not in summary.TOP_SQL:
-            raise ValueError(f"top lists are made of {', '.join(summary.TOP_SQL)}, not of {field!r}")
+            raise ValueError(f"top lists and rare lists are made of {', '.join(summary.TOP_SQL)}, not of {field!r}")
         column, sql = summary.TOP_SQL[field]
-        sql += f" ORDER BY n DESC LIMIT {summary.TOP_MAX}"
+        sql += f" ORDER BY n {direction} LIMIT {summary.TOP_MAX if direction == 'DESC' else summary.RARE_MAX}"
         shown: Callable[[Any], str] = summary.SHOWN.get(field, str)
         counted: Counter[str] = Counter()
         for _, (value, count) in self._each(query, sql, column):
             text = shown(value)
             if text:
                 counted[text] += count
-        ranked = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
-        return [TopEntry(value, count) for value, count in ranked[: max(limit, 0)]]
+        return counted
+
+    def groups(self, query: EventQuery, *, limit: int = 100) -> Sequence[EventGroup]:
+        """See the port."""
+        found: dict[tuple[int, str, str], EventGroup] = {}
+        for partition, (sid, signature, src, dest, count, lowest, highest) in self._each(
+            query, summary.GROUPS_SQL, "sid"
+        ):
+            key = sid, address_text(src) if src else "", address_text(dest) if dest else ""
+            times = layout.time_of(lowest, partition), layout.time_of(highest, partition)
+            known = found.get(key)
+            if known is None:
+                found[key] = EventGroup(sid, signature or "", key[1], key[2], count, *times)
+            else:
+                first, last = min(known.first, times[0]), max(known.last, times[1])
+                found[key] = replace(known, count=known.count + count, first=first, last=last)
+        ranked = sorted(found.values(), key=lambda group: (-group.count, group.sid, group.src_ip, group.dest_ip))
+        return ranked[: max(limit, 0)]
+
+    def hunt(
+        self,
+        indicators: Sequence[Indicator],
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        budget_s: float = 30.0,
+    ) -> HuntResult:
+        """See the port."""
+        end = self._monotonic() + budget_s
+
+        def read(places: Sequence[hunting.Place], connection: sqlite3.Connection) -> Sequence[Event]:
+            return [event for _, event in self._events_at(places, connection) if event is not None]
+
+        hunt = hunting.Hunt(indicators, since=since, until=until, time_left=lambda: self._monotonic() < end, read=read)
+        unsearched = [
+            hunting.span(partition)
+            for partition in self._within(EventQuery(since=since, until=until))
+            if self._ask(partition, partial(hunt.search, partition)) is False
+        ]
+        return hunt.result(unsearched)
 
     def _each(
         self, query: EventQuery, sql: str | Callable[[str], str], column: str = ""
@@ -382,5 +459,10 @@ def _read_cursor(cursor: str) -> tuple[str, int]:
         raise ValueError(f"{cursor!r} is no cursor of this store") from error
 
 
-def _at_or_after(partition: str, reached: str) -> bool:
-    return partition in layout.order({partition, reached})[1:] or partition == reached
+def _at_or_after(partition: str, reached: str, *, newest: bool) -> bool:
+    later = layout.order({partition, reached})[-1 if newest else 0]
+    return later == partition
+
+
+def _lines(ranked: Sequence[tuple[str, int]]) -> list[TopEntry]:
+    return [TopEntry(value, count) for value, count in ranked]

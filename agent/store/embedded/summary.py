@@ -14,6 +14,9 @@ COUNT_SQL = "SELECT count(*) {}"
 TOP_MAX = 10_000
 """Values counted of one partition in ``top``; where a day has more, the rarest of them are not counted."""
 
+RARE_MAX = 1_000_000
+"""Values counted of one partition in ``rare``; where a day has more, the most frequent of them are not counted."""
+
 TOP_SQL = {
     "src_ip": (
         "src",
@@ -62,6 +65,16 @@ def counted(
     elif not where.terms:
         sql = sql.replace(" AND event IN (SELECT seq {})", "")  # all of them: nothing to look up
     return connection.execute(sql.replace("{}", where.sql), where.values).fetchall()
+
+
+GROUPS_SQL = (
+    "SELECT g.sid, word.text, s.key, d.key, n, lowest, highest FROM (SELECT sid, src, dest,"
+    " max(signature) AS signature, count(*) AS n, min(seq) AS lowest, max(seq) AS highest {}"
+    " GROUP BY sid, src, dest) AS g"
+    " LEFT JOIN word ON word.id = g.signature"
+    " LEFT JOIN address AS s ON s.id = g.src LEFT JOIN address AS d ON d.id = g.dest"
+)
+"""Alerts by rule, source and destination: count, lowest and highest number."""
 
 
 def histogram_sql(interval_s: int) -> Callable[[str], str]:

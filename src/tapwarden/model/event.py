@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -83,11 +84,23 @@ class EventQuery:
     flow_id: int | None = None
     sensor: str = ""
     text: str = ""
+    """Text that occurs in a value of the record, case-insensitive."""
+
+
+class EventOrder(StrEnum):
+    """In which order events are listed."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+RANKED_FIELDS = ("src_ip", "dest_ip", "dest_port", "sid", "signature", "domain", "event_type", "app_proto", "sensor")
+"""What top and rare lists are made of."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """A page of events, newest first; ``cursor`` asks for the next ("" at the end), also as events arrive."""
+    """A page of events in the order asked for; ``cursor`` asks for the next ("" at the end), also as events arrive."""
 
     events: tuple[Event, ...]
     cursor: str = ""
@@ -103,10 +116,23 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class TopEntry:
-    """One line of a top-N list."""
+    """One line of a top-N or rare-N list."""
 
     value: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventGroup:
+    """Alerts of one rule from one source to one destination. Addresses are "" where the records have none."""
+
+    sid: int
+    signature: str
+    src_ip: str
+    dest_ip: str
+    count: int
+    first: datetime
+    last: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from tapwarden.model.decision import Action, ActionState, AuditRecord, Decision, Installed, Measure, Target, TargetType
-from tapwarden.model.event import Bucket, Event, EventPage, EventQuery, StoreStatus, TopEntry
+from tapwarden.model.event import Bucket, Event, EventGroup, EventOrder, EventPage, EventQuery, StoreStatus, TopEntry
+from tapwarden.model.hunt import HuntResult
 from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, ThreatClass, Verdict
+from tapwarden.model.indicator import Indicator
 from tapwarden.model.report import Receipt, Report, ReportState
 from tapwarden.model.user import User
 
@@ -75,24 +77,51 @@ class Flushable(Protocol):
 
 
 class EventStore(Protocol):
-    """Append-only, large, searched. Methods raise StoreError."""
+    """Append-only, large, searched. Methods raise StoreError, and ValueError for a question that makes no sense."""
 
     def append(self, events: Sequence[Event]) -> int:
-        """Store what is not stored yet (by id), all or nothing; returns how many were new."""
+        """Store what is not stored yet (by id); returns how many were new.
+
+        When it returns, all of them are stored and found by every later question of this store. When it raises
+        StoreError some may be: repeat the call, nothing is stored twice.
+        """
         ...
 
     def get(self, event_id: str) -> Event | None: ...
 
-    def search(self, query: EventQuery, *, limit: int = 100, cursor: str = "") -> EventPage:
-        """Newest first."""
+    def search(
+        self, query: EventQuery, *, limit: int = 100, cursor: str = "", order: EventOrder = EventOrder.NEWEST
+    ) -> EventPage:
+        """One page. A cursor is good for the query and the order it was given for; it does not expire."""
         ...
 
     def count(self, query: EventQuery) -> int: ...
 
-    def histogram(self, query: EventQuery, *, interval_s: int) -> Sequence[Bucket]: ...
+    def histogram(self, query: EventQuery, *, interval_s: int) -> Sequence[Bucket]:
+        """Counts by interval (multiples of it since 1970, UTC), oldest first; empty intervals are left out."""
+        ...
 
     def top(self, query: EventQuery, field: str, *, limit: int = 10) -> Sequence[TopEntry]:
-        """``field`` is one of: src_ip, dest_ip, dest_port, sid, signature, domain, event_type, app_proto, sensor."""
+        """The most frequent values of one of RANKED_FIELDS, most frequent first."""
+        ...
+
+    def rare(self, query: EventQuery, field: str, *, limit: int = 10) -> Sequence[TopEntry]:
+        """The least frequent values of one of RANKED_FIELDS, rarest first."""
+        ...
+
+    def groups(self, query: EventQuery, *, limit: int = 100) -> Sequence[EventGroup]:
+        """Alerts that match, by (sid, source, destination), most frequent first."""
+        ...
+
+    def hunt(
+        self,
+        indicators: Sequence[Indicator],
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        budget_s: float = 30.0,
+    ) -> HuntResult:
+        """Look for indicators in what is stored, newest first, until the time is up; says what was not searched."""
         ...
 
     def status(self) -> StoreStatus: ...
