@@ -33,6 +33,7 @@ from tapwarden.mitigation.guard import Guard, Limits, Protected, protect
 from tapwarden.mitigation.ledger import Ledger
 from tapwarden.mitigation.protected import Hosts, of_this_host
 from tapwarden.mitigation.rpz import TsigKey
+from tapwarden.mitigation.ruleset import Rate
 from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.model.errors import ConfigError, StoreError
 from tapwarden.model.incident import AlertGroup
@@ -126,7 +127,9 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
 def mitigators_of(config: Config, layout: Layout) -> list[Mitigator]:
     """What carries actions out, as configured. Raises ConfigError, MitigationError."""
     settings = config.mitigation
-    made = [MITIGATORS["nftables"](table=settings.nftables.table, hooks=settings.nftables.hooks)]
+    nftables, limit = settings.nftables, settings.nftables.rate_limit
+    rate = Rate(limit.packets_per_second, limit.burst)
+    made = [MITIGATORS["nftables"](table=nftables.table, hooks=nftables.hooks, rate=rate)]
     if settings.rpz.enabled:
         rpz = settings.rpz
         secret = read_token(layout.setting(rpz.tsig.secret_file)) if rpz.tsig.name else ""

@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from tapwarden.mitigation.target import MAPPED, Network, embedded_v4, normalise, parse_domain, parse_network, url_host
+from tapwarden.mitigation.target import (
+    MAPPED,
+    Network,
+    embedded_v4,
+    normalise,
+    parse_domain,
+    parse_endpoint,
+    parse_network,
+    url_host,
+)
 from tapwarden.model.decision import Action, TargetType
 
 
@@ -130,6 +139,8 @@ class Guard:
         try:
             if target.type in (TargetType.ADDRESS, TargetType.NETWORK):
                 return self._check_network(parse_network(target.value.strip()))
+            if target.type is TargetType.ENDPOINT:
+                return self._check_network(ip_network(parse_endpoint(target.value.strip()).address))
             target = normalise(target)
             host = url_host(target.value) if target.type is TargetType.URL else target.value
         except ValueError as problem:

@@ -5,6 +5,7 @@ one form means the other as well, so the IPv4 form is the canonical one.
 """
 
 import re
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ def normalise(target: Target) -> Target:
     value = target.value.strip()
     if target.type in (TargetType.ADDRESS, TargetType.NETWORK):
         return target_of(parse_network(value))
+    if target.type is TargetType.ENDPOINT:
+        return Target(TargetType.ENDPOINT, str(parse_endpoint(value)))
     if target.type in (TargetType.DOMAIN, TargetType.HOSTNAME):
         return Target(target.type, parse_domain(value))
     return Target(TargetType.URL, _parse_url(value))
@@ -58,6 +61,37 @@ def parse_network(text: str) -> Network:
     if isinstance(network, IPv6Network) and network.subnet_of(MAPPED):
         return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
     return network
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A transport address; its text is the canonical form."""
+
+    address: Address
+    port: int
+    protocol: str
+
+    def __str__(self) -> str:
+        host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
+        return f"{host}:{self.port}/{self.protocol}"
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """``192.0.2.1:443`` (TCP) or ``[2001:db8::1]:53/udp``. ValueError says what to write."""
+    place, _, protocol = text.partition("/")
+    host, colon, port = place.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"{text!r}: write an IPv6 endpoint as [2001:db8::1]:443/tcp")
+    if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"{text!r} has no port: write 192.0.2.1:443/tcp")
+    if (protocol or "tcp") not in ("tcp", "udp"):
+        raise ValueError(f"{text!r}: the protocol is tcp or udp")
+    network = parse_network(host)
+    if network.prefixlen != network.max_prefixlen:
+        raise ValueError(f"{text!r} has no address")
+    return Endpoint(network.network_address, int(port), protocol or "tcp")
 
 
 def embedded_v4(network: Network) -> Network | None:

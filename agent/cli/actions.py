@@ -1,6 +1,7 @@
 """``tapwarden actions``: decide, see what is in effect, undo."""
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -21,11 +22,13 @@ def _duration(_ctx: click.Context, _param: click.Parameter, value: str) -> timed
 
 
 def target_of(text: str) -> Target:
-    """What a target given on the command line is: an address, a network, a URL, a name (all below it, too) or =NAME."""
+    """What a target given on the command line is: an address, a network, an endpoint, a URL or a name."""
     if "://" in text:
         return Target(TargetType.URL, text)
     if text.startswith("="):
         return Target(TargetType.HOSTNAME, text[1:].lower().rstrip("."))
+    if re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]+(/[a-z]+)?", text):
+        return Target(TargetType.ENDPOINT, text)
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -71,7 +74,9 @@ def decide(
     legal_basis: str,
     duration: timedelta,
 ) -> None:
-    """Decide on an incident: TARGETS are addresses, networks, URLs, names (and all below them) or =NAME (it alone).
+    """Decide on an incident: each of TARGETS is an address, a network, an endpoint, a URL or a name.
+
+    An endpoint is 192.0.2.1:443 or [2001:db8::1]:53/udp. A name is meant with all names below it, =NAME alone.
 
     Exit code 4 when the guard refused all of it, 3 when some of it.
     """

@@ -186,11 +186,19 @@ class Triage(Section):
         return value
 
 
+class RateLimit(Section):
+    """What a rate-limited target may still send and be sent."""
+
+    packets_per_second: int = Field(default=10, ge=1, le=1_000_000)
+    burst: int = Field(default=20, ge=1, le=1_000_000)
+
+
 class Nftables(Section):
     """Where blocks go in the kernel's packet filter."""
 
     table: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,30}$")] = "tapwarden"
     hooks: tuple[Literal["input", "forward", "output"], ...] = ("input", "forward", "output")
+    rate_limit: RateLimit = RateLimit()
 
 
 def _peer(value: str) -> str:

@@ -69,6 +69,8 @@ def read_target(word: str) -> Target | None:
         if network.num_addresses == 1:
             return Target(TargetType.ADDRESS, str(mapped or network.network_address))
         return Target(TargetType.NETWORK, str(network))
+    if re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]+(/(tcp|udp))?", word):
+        return Target(TargetType.ENDPOINT, word if "/" in word else f"{word}/tcp")
     if re.match(r"^https?://[^\s/]+", word, re.IGNORECASE):
         return Target(TargetType.URL, word)
     alone, word = word.startswith("="), word.removeprefix("=")

@@ -35,6 +35,7 @@ def actions(mitigator: Mitigator, act: Callable[..., Action]) -> list[Action]:
     targets = {
         TargetType.ADDRESS: ["198.18.1.1", "2001:db8::1"],
         TargetType.NETWORK: ["198.18.2.0/24", "198.18.2.128/25", "2001:db8:2::/48"],
+        TargetType.ENDPOINT: ["198.18.1.1:443/tcp", "198.18.1.1:53/udp", "[2001:db8::1]:443/tcp"],
         TargetType.DOMAIN: ["c2.example"],
         TargetType.HOSTNAME: ["c2.example", "www.c2.example"],
         TargetType.URL: ["http://c2.example/gate"],

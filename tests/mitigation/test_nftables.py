@@ -1,5 +1,7 @@
 """nftables: what the kernel really does, in network namespaces."""
 
+import contextlib
+import errno
 import json
 import os
 import socket
@@ -14,7 +16,8 @@ import pytest
 
 from tapwarden.mitigation.namespace import inside
 from tapwarden.mitigation.nftables import Nftables
-from tapwarden.model.decision import Action, Target, TargetType
+from tapwarden.mitigation.ruleset import Rate
+from tapwarden.model.decision import Action, Measure, Target, TargetType
 from tapwarden.model.errors import MitigationError
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
@@ -45,6 +48,8 @@ def peer(netns: str) -> Iterator[str]:
             f"-n {other} link set right up",
         ):
             subprocess.run(["ip", *command.split()], check=True, timeout=10)
+        for own, theirs, _ in PEERS:  # a link that just came up may lose what is sent at once
+            assert any(passes(netns, other, theirs) and passes(other, netns, own) for _ in range(5))
         yield other
     finally:
         subprocess.run(["ip", "netns", "del", other], check=True, timeout=10)
@@ -95,6 +100,83 @@ def test_a_blocked_address_neither_reaches_us_nor_is_reached_until_it_is_withdra
             mitigator.withdraw(blocks)
             assert passes(netns, peer, other)
             assert passes(peer, netns, own)
+
+
+def attempt(source_ns: str, address: str, port: int) -> str:
+    """What becomes of a connection attempt: "connected", "refused" or "silence"."""
+
+    def work() -> str:
+        try:
+            with socket.create_connection((address, port), timeout=0.7):
+                return "connected"
+        except TimeoutError:
+            return "silence"
+        except OSError as problem:
+            return "silence" if problem.errno == errno.EPERM else "refused"
+
+    return inside(source_ns, work)
+
+
+@pytest.fixture
+def open_ports(netns: str, peer: str) -> Iterator[tuple[int, int]]:
+    """Two ports that accept connections on ``netns``, on its addresses of both families."""
+
+    def listen() -> socket.socket:
+        return socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+
+    with inside(netns, listen) as first, inside(netns, listen) as second:
+        yield first.getsockname()[1], second.getsockname()[1]
+
+
+def test_a_rejected_address_is_told_so_and_a_blocked_one_is_not(
+    netns: str, peer: str, open_ports: tuple[int, int], act: Callable[..., Action], now: datetime
+) -> None:
+    mitigator = Nftables(netns=netns)
+    for own, other, _ in PEERS:
+        assert attempt(peer, own, open_ports[0]) == "connected"
+        for measure, seen in ((Measure.REJECT, "refused"), (Measure.BLOCK, "silence")):
+            actions = [act(other, measure=measure)]
+            mitigator.apply(actions, now)
+            assert attempt(peer, own, open_ports[0]) == seen
+            assert not passes(peer, netns, own), "what is no TCP is kept away as well"
+            mitigator.withdraw(actions)
+        assert attempt(peer, own, open_ports[0]) == "connected"
+
+
+def test_an_endpoint_is_blocked_and_the_other_ports_of_its_address_are_not(
+    netns: str, peer: str, open_ports: tuple[int, int], act: Callable[..., Action], now: datetime
+) -> None:
+    mitigator = Nftables(netns=peer)
+    blocked, free = open_ports
+    for own, host in ((PEERS[0][0], PEERS[0][0]), (PEERS[1][0], f"[{PEERS[1][0]}]")):
+        mitigator.apply([act(Target(TargetType.ENDPOINT, f"{host}:{blocked}/tcp"))], now)
+        assert attempt(peer, own, blocked) == "silence"
+        assert attempt(peer, own, free) == "connected"
+        assert passes(peer, netns, own)
+
+
+def test_a_rate_limited_address_gets_its_share_and_others_are_not_slowed(
+    netns: str, peer: str, act: Callable[..., Action], now: datetime
+) -> None:
+    mitigator = Nftables(netns=netns, rate=Rate(packets=5, burst=10))
+    mitigator.apply([act("198.18.9.2", measure=Measure.RATE_LIMIT)], now)
+    with (
+        inside(netns, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as receiver,
+        inside(peer, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sender,
+    ):
+        receiver.bind(("0.0.0.0", 0))
+        receiver.settimeout(0.3)
+        for _ in range(200):
+            sender.sendto(b"x", ("198.18.9.1", receiver.getsockname()[1]))
+        arrived = 0
+        with contextlib.suppress(TimeoutError):
+            while receiver.recv(16):
+                arrived += 1
+    assert 5 <= arrived <= 30
+    [installed] = mitigator.list()
+    assert installed.measure is Measure.RATE_LIMIT
+    assert installed.packets == 200
+    assert passes(peer, netns, "2001:db8:9::1")
 
 
 def test_a_block_ends_by_itself_when_it_expires(

@@ -6,9 +6,10 @@ from enum import StrEnum
 
 
 class Measure(StrEnum):
-    """What is done to a target."""
+    """What is done to a target. Block is silent, reject tells the sender; both keep traffic away in both directions."""
 
     BLOCK = "block"
+    REJECT = "reject"
     SINKHOLE = "sinkhole"
     RESET = "reset"
     RATE_LIMIT = "rate_limit"
@@ -16,10 +17,14 @@ class Measure(StrEnum):
 
 
 class TargetType(StrEnum):
-    """What a target names. A domain is the name and all names below it, a hostname the name alone."""
+    """What a target names. A domain is the name and all names below it, a hostname the name alone.
+
+    An endpoint is an address with protocol and port: ``192.0.2.1:443/tcp``, ``[2001:db8::1]:53/udp``.
+    """
 
     ADDRESS = "address"
     NETWORK = "network"
+    ENDPOINT = "endpoint"
     DOMAIN = "domain"
     HOSTNAME = "hostname"
     URL = "url"
