@@ -6,17 +6,32 @@ from tapwarden.model.event import Event
 
 
 class EventClass(IntEnum):
-    """In the order in which events are given up: context first, alerts last."""
+    """In the order in which events are given up: what only describes the sensor's work first, alerts last."""
 
-    CONTEXT = 0
-    DNS = 1
-    ALERT = 2
+    DETAIL = 0
+    """Counters and oddities of packets: stats, anomaly."""
+
+    NETWORK = 1
+    """Network logs: who talked to whom and about what (flow, http, tls, fileinfo, and whatever else there is)."""
+
+    DNS = 2
+    """Domain name resolution logs."""
+
+    ALERT = 3
+    """Alerts, and names that were led to a sinkhole."""
 
 
 _MARK = b'"event_type":"'
 
-CLASS_OF_KIND = {"alert": EventClass.ALERT, "sinkhole": EventClass.ALERT, "dns": EventClass.DNS}
-"""By ``event_type``; every other one is context (flow, http, tls, fileinfo, anomaly, stats, ...)."""
+CLASS_OF_KIND = {
+    "alert": EventClass.ALERT,
+    "sinkhole": EventClass.ALERT,
+    "drop": EventClass.ALERT,
+    "dns": EventClass.DNS,
+    "stats": EventClass.DETAIL,
+    "anomaly": EventClass.DETAIL,
+}
+"""By ``event_type``; every other one is a network log."""
 
 
 def kind_of(event: Event) -> str:
@@ -39,4 +54,4 @@ def kind_of(event: Event) -> str:
 
 def class_of(kind: str) -> EventClass:
     """The class of events of this ``event_type``."""
-    return CLASS_OF_KIND.get(kind, EventClass.CONTEXT)
+    return CLASS_OF_KIND.get(kind, EventClass.NETWORK)

@@ -42,7 +42,7 @@ class Files:
         return self.folder / f"{PREFIX}{partition}{SUFFIX}"
 
     def partitions(self) -> list[str]:
-        """Names of what is there, in the order of paging. Raises StoreError."""
+        """Names of what is there, days in the order of paging. Raises StoreError."""
         found = set()
         try:
             with os.scandir(self.folder) as entries:
@@ -52,7 +52,10 @@ class Files:
                         found.add(name[len(PREFIX) : -len(SUFFIX)])
         except OSError as error:
             raise StoreError(f"cannot read {self.folder}: {error.strerror}") from error
-        return layout.order({name for name in found if _is_partition(name)})
+        named: dict[str, list[str]] = {}
+        for name in sorted(filter(_is_partition, found)):
+            named.setdefault(layout.day_part(name), []).append(name)
+        return [name for day in layout.order(set(named)) for name in named[day]]
 
     def identity(self, partition: str) -> int | None:
         """A number that differs between the partition's file and one made later under its name; None: gone."""
@@ -187,7 +190,8 @@ def _is_partition(name: str) -> bool:
     if name == layout.UNDATED:
         return True
     try:
+        layout.class_part(name)
         layout.beginning(name)
     except ValueError:
         return False
-    return len(name) == len("YYYY-MM-DD")
+    return len(layout.day_part(name)) == len("YYYY-MM-DD")

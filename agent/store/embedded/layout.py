@@ -10,9 +10,10 @@ with seconds since 1970 in place of microseconds.
 
 from datetime import UTC, date, datetime, timedelta
 
+from tapwarden.agent.store.classes import EventClass
 from tapwarden.model.event import Event
 
-FORMAT = 1
+FORMAT = 2
 """``user_version`` of the files this module writes and reads."""
 
 HASH_BITS = 26
@@ -66,6 +67,26 @@ def day_of(event: Event) -> date:
     return event.timestamp.date()
 
 
+def name_of(day: date, one: EventClass) -> str:
+    """The partition of a day's events of this class."""
+    return f"{day.isoformat()}.{one.name.lower()}"
+
+
+def day_part(partition: str) -> str:
+    """The day of a partition, or ``undated``: what pages and cursors go by."""
+    return partition.partition(".")[0]
+
+
+def class_part(partition: str) -> EventClass | None:
+    """The class of a partition's events; None for the undated file, which has all. Raises ValueError."""
+    if partition == UNDATED:
+        return None
+    try:
+        return EventClass[partition.partition(".")[2].upper()]
+    except KeyError as error:
+        raise ValueError(f"{partition!r} names no class") from error
+
+
 def number_of(event: Event, beginning: datetime, unit_us: int) -> int:
     """The number the event has in a partition with this beginning and unit, unless another one has it."""
     since = event.timestamp - beginning
@@ -82,7 +103,7 @@ def beginning(partition: str) -> datetime:
     """The time that the partition's numbers count from."""
     if partition == UNDATED:
         return _EPOCH
-    day = date.fromisoformat(partition)
+    day = date.fromisoformat(day_part(partition))
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
@@ -107,6 +128,6 @@ def unit_us(partition: str) -> int:
     return 1_000_000 if partition == UNDATED else 1
 
 
-def order(partitions: set[str]) -> list[str]:
+def order(days: set[str]) -> list[str]:
     """Newest day first, undated last: the order of paging."""
-    return sorted(partitions - {UNDATED}, reverse=True) + sorted(partitions & {UNDATED})
+    return sorted(days - {UNDATED}, reverse=True) + sorted(days & {UNDATED})

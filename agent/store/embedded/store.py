@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tapwarden.agent.store import block
+from tapwarden.agent.store.classes import EventClass, class_of
 from tapwarden.agent.store.embedded import hunt as hunting
 from tapwarden.agent.store.embedded import layout, summary
 from tapwarden.agent.store.embedded.columns import address_text, columns_of
@@ -33,7 +35,7 @@ T = TypeVar("T")
 PARTITIONS_MAX = 800
 """Day files kept for replayed captures to be added to; further days go to the undated file. Recent days always fit."""
 
-WRITERS_MAX = 4
+WRITERS_MAX = 8
 """Day files open for writing at the same time; the least recently used one is closed for another."""
 
 PAGE_MAX = 10_000
@@ -41,9 +43,9 @@ PAGE_MAX = 10_000
 
 
 class EmbeddedEventStore:
-    """Events in SQLite files, one for each UTC day of the events' time, in ``folder``.
+    """Events in SQLite files, one for each UTC day of the events' time and each class of event, in ``folder``.
 
-    ``append`` is one transaction a day: events on both sides of a midnight may be stored one day at a time, and a
+    ``append`` is one transaction a file: events on both sides of a midnight may be stored one file at a time, and a
     repeated call stores what is missing. Reading needs no lock of the writer's, from other threads and processes as
     well. A damaged file is set aside under another name, counted, and named in ``status``; the other days still answer.
     Records that are no JSON object are counted as rejected and left out. ValueError for a query that makes no sense (an
@@ -82,34 +84,35 @@ class EmbeddedEventStore:
             return sum(self._append_to(partition, rows) for partition, rows in by_partition.items())
 
     def _sorted_out(self, events: Sequence[Event]) -> dict[str, list[Row]]:
-        by_day: dict[date, dict[str, Row]] = {}
+        found: dict[tuple[date, EventClass], dict[str, Row]] = {}
         rejected = 0
         for event in events:
             try:
-                row = (event, columns_of(event.eve))
-                by_day.setdefault(layout.day_of(event), {})[event.id] = row
+                columns = columns_of(event.eve)
+                place = (layout.day_of(event), class_of(columns.kind))
+                found.setdefault(place, {})[event.id] = (event, columns)
             except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
                 rejected += 1
         self._count("rejected", rejected)
         by_partition: dict[str, list[Row]] = {}
-        if by_day:
-            there = set(self._files.partitions())
-            for day, rows in sorted(by_day.items()):
-                partition = self._partition_of(day, there)
-                there.add(partition)
+        if found:
+            there = {layout.day_part(partition) for partition in self._files.partitions()}
+            for (day, one), rows in sorted(found.items()):
+                known = self._is_kept_apart(day, there)
+                if known:
+                    there.add(day.isoformat())
+                partition = layout.name_of(day, one) if known else layout.UNDATED
                 by_partition.setdefault(partition, []).extend(rows.values())
         return by_partition
 
-    def _partition_of(self, day: date, there: set[str]) -> str:
-        name = day.isoformat()
-        if name in there:
-            return name
+    def _is_kept_apart(self, day: date, there: set[str]) -> bool:
+        """Whether this day has files of its own."""
+        if day.isoformat() in there:
+            return True
         today = self._clock.now().date()
         if today - timedelta(days=1) <= day <= today + timedelta(days=1):
-            return name
-        if layout.EARLIEST <= day < today and len(there) < self._partitions_max:
-            return name
-        return layout.UNDATED
+            return True
+        return layout.EARLIEST <= day < today and len(there) < self._partitions_max
 
     def _append_to(self, partition: str, rows: Sequence[Row]) -> int:
         for last_try in (False, True):
@@ -178,7 +181,7 @@ class EmbeddedEventStore:
         # the id's milliseconds were rounded from a float: one more on either side
         moments = [_moment(milliseconds - 1), _moment(milliseconds + 2)]
         for partition in self._files.partitions():
-            if partition not in {layout.UNDATED, *(moment.date().isoformat() for moment in moments)}:
+            if layout.day_part(partition) not in {layout.UNDATED, *(moment.date().isoformat() for moment in moments)}:
                 continue
             found = self._ask(partition, partial(self._with_id, partition, event_id, moments, low))
             if found is not None:
@@ -207,17 +210,21 @@ class EmbeddedEventStore:
     ) -> EventPage:
         """Events of the undated file count as the oldest. ``limit`` is held between 1 and 10,000."""
         limit = min(max(limit, 1), PAGE_MAX)
-        after_partition, after_number = _read_cursor(cursor)
+        after_day, after_number = _read_cursor(cursor)
         found: list[tuple[str, int, Event | None]] = []  # None: a damaged record, which takes a place
         newest = order is EventOrder.NEWEST
-        partitions = self._within(query)
-        for partition in partitions if newest else reversed(partitions):
-            if after_partition and not _at_or_after(partition, after_partition, newest=newest):
+        days = self._days_within(query)
+        for day, partitions in days if newest else reversed(days):
+            if after_day and not _at_or_after(day, after_day, newest=newest):
                 continue
-            after = after_number if partition == after_partition else None
+            after = after_number if day == after_day else None
             wanted = limit + 1 - len(found)
-            rows = self._ask(partition, partial(self._page, partition, query, after, wanted, newest))
-            found += [(partition, number, event) for number, event in rows or ()]
+            rows: list[tuple[int, Event | None]] = []
+            for partition in partitions:
+                rows += self._ask(partition, partial(self._page, partition, query, after, wanted, newest)) or ()
+            if len(partitions) > 1:
+                rows = sorted(rows, key=_number, reverse=newest)[:wanted]
+            found += [(day, number, event) for number, event in rows]
             if len(found) > limit:
                 last = found[limit - 1]
                 return EventPage(_whole(found[:limit]), f"{last[0]}:{last[1]}")
@@ -334,12 +341,12 @@ class EmbeddedEventStore:
             return [event for _, event in self._events_at(places, connection) if event is not None]
 
         hunt = hunting.Hunt(indicators, since=since, until=until, time_left=lambda: self._monotonic() < end, read=read)
-        unsearched = [
-            hunting.span(partition)
+        unsearched = {
+            hunting.span(partition): None
             for partition in self._within(EventQuery(since=since, until=until))
             if self._ask(partition, partial(hunt.search, partition)) is False
-        ]
-        return hunt.result(unsearched)
+        }
+        return hunt.result(list(unsearched))
 
     def _each(
         self, query: EventQuery, sql: str | Callable[[str], str], column: str = ""
@@ -354,15 +361,26 @@ class EmbeddedEventStore:
                 yield partition, row
 
     def _within(self, query: EventQuery) -> list[str]:
+        """Partitions that may have what is asked for."""
+        classes = {class_of(kind) for kind in query.kinds} or set(EventClass)
+        if query.sid is not None or query.signature:
+            classes &= {EventClass.ALERT}  # only alerts have one
+
         def can_match(partition: str) -> bool:
-            if partition == layout.UNDATED:
+            one = layout.class_part(partition)
+            if one is None:
                 return True
-            day = date.fromisoformat(partition)
+            if one not in classes:
+                return False
+            day = date.fromisoformat(layout.day_part(partition))
             if query.since is not None and day < query.since.astimezone(UTC).date():
                 return False
             return query.until is None or day <= query.until.astimezone(UTC).date()
 
         return [partition for partition in self._files.partitions() if can_match(partition)]
+
+    def _days_within(self, query: EventQuery) -> list[tuple[str, list[str]]]:
+        return [(day, list(names)) for day, names in groupby(self._within(query), layout.day_part)]
 
     def status(self) -> StoreStatus:
         """What is there; ``problem`` says what the last append failed of, and which files are damaged."""
@@ -439,6 +457,10 @@ class EmbeddedEventStore:
                 self._counters[name] += number
 
 
+def _number(row: tuple[int, Event | None]) -> int:
+    return row[0]
+
+
 def _whole(found: Sequence[tuple[str, int, Event | None]]) -> tuple[Event, ...]:
     return tuple(event for _, _, event in found if event is not None)
 
@@ -451,17 +473,18 @@ def _moment(milliseconds: int) -> datetime:
 def _read_cursor(cursor: str) -> tuple[str, int]:
     if not cursor:
         return "", 0
-    partition, _, number = cursor.partition(":")
+    day, _, number = cursor.partition(":")
     try:
-        layout.beginning(partition)
-        return partition, int(number)
+        if layout.day_part(day) != day:
+            raise ValueError(day)
+        layout.beginning(day)
+        return day, int(number)
     except ValueError as error:
         raise ValueError(f"{cursor!r} is no cursor of this store") from error
 
 
-def _at_or_after(partition: str, reached: str, *, newest: bool) -> bool:
-    later = layout.order({partition, reached})[-1 if newest else 0]
-    return later == partition
+def _at_or_after(day: str, reached: str, *, newest: bool) -> bool:
+    return day == layout.order({day, reached})[-1 if newest else 0]
 
 
 def _lines(ranked: Sequence[tuple[str, int]]) -> list[TopEntry]:

@@ -165,7 +165,7 @@ def test_a_torn_last_record_is_cut_off_and_counted(tmp_path: Path, spool_at: Cal
     for number in range(10):
         spool.append([event(number)])
     spool.close()
-    (segment,) = tmp_path.glob("context-*.seg")
+    (segment,) = tmp_path.glob("network-*.seg")
     torn = segment.stat().st_size - 7
     os.truncate(segment, torn)
     spool = spool_at(tmp_path)
