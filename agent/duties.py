@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Callable, Mapping
 
+from tapwarden.agent import keeping
 from tapwarden.agent.composition import Parts
 from tapwarden.agent.health import Health
 from tapwarden.agent.report.profile import read_clock
-from tapwarden.agent.store.embedded.retention import expire
 from tapwarden.agent.supervisor import notify
 from tapwarden.model.errors import StoreError
 from tapwarden.model.report import ReportState
@@ -31,7 +31,7 @@ class Duties:
             self.send_reports: SEND_S,
             self.watch_clocks: CLOCKS_S,
             self.look_at_ourselves: STATUS_S,
-            self.drop_old_events: RETENTION_S,
+            self.drop_old: RETENTION_S,
         }
 
     def reconcile(self) -> None:
@@ -96,16 +96,18 @@ class Duties:
         detail = f"{late} overdue" if late else f"{len(self._warned)} past half of their time" if self._warned else ""
         self._health.set("clocks", state, detail)
 
-    def drop_old_events(self) -> None:
-        """Retention: whole days, by age and by the room they take."""
-        store, folder = self._parts.config.store, self._parts.layout.state(self._parts.config.store.path)
-        now = self._parts.clock.now()
+    def drop_old(self) -> None:
+        """Retention, and whether the disk will hold what has to be kept."""
+        parts, now = self._parts, self._parts.clock.now()
         try:
-            for day in expire(folder, now, keep=store.retention, max_octets=store.max_size):
-                log.info("retention=dropped day=%s", day)
-            self._health.set("retention", "ok")
+            keeping.drop(parts.config, parts.layout, now)
+            kept = keeping.examine(parts.config, parts.layout, now)
         except StoreError as error:
             self._health.set("retention", "degraded", str(error))
+            return
+        warning = "; ".join(kept.warnings)
+        if self._health.set("retention", "degraded" if warning else "ok", warning, octets=kept.octets) and warning:
+            log.warning("retention=short warning=%r", warning)
 
     def look_at_ourselves(self) -> None:
         """Drops since the last look, waiting stores, the watchdog."""

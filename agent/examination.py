@@ -8,14 +8,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tapwarden.agent import keeping
 from tapwarden.agent.composition import read_token, reporter_of
 from tapwarden.agent.config import Config, Layout
 from tapwarden.agent.sensing import detection
 from tapwarden.collectors.interface import default_interface, is_up
-from tapwarden.model.errors import ConfigError
+from tapwarden.model.errors import ConfigError, StoreError
 
 CAP_NET_ADMIN, CAP_NET_RAW = 12, 13  # linux/capability.h
 
@@ -169,7 +171,21 @@ def examine_stores(config: Config, layout: Layout) -> Iterator[Finding]:
             continue
         free = shutil.disk_usage(there).free
         state = "ok" if free >= LOW_DISK_OCTETS else "warn"
-        yield Finding(part, state, f"{folder}: {free / 1e9:.1f} GB free", "free space, or lower store.retention")
+        yield Finding(part, state, f"{folder}: {free / 1e9:.1f} GB free", "free space, or lower retention.max_size")
+
+
+def examine_retention(config: Config, layout: Layout) -> Iterator[Finding]:
+    """Whether what has to be kept can be kept."""
+    try:
+        kept = keeping.examine(config, layout, datetime.now(UTC))
+    except StoreError as error:
+        yield Finding("retention", "fail", str(error), "see whether the state directory can be read")
+        return
+    for warning in kept.warnings:
+        yield Finding("retention", "warn", warning, "`tapwarden store status` shows what takes how much")
+    if not kept.warnings:
+        known = "; ".join(f"{kind.name.lower()} {one.days:.0f} days" for kind, one in kept.forecasts.items())
+        yield Finding("retention", "ok", f"room for {known}" if known else "no whole day was seen yet")
 
 
 def examine_rules(config: Config, layout: Layout) -> Iterator[Finding]:
@@ -228,6 +244,7 @@ CHECKS: tuple[Callable[[Config, Layout], "Sequence[Finding] | Iterator[Finding]"
     examine_nft,
     examine_time,
     examine_stores,
+    examine_retention,
     examine_rules,
     examine_reporting,
 )

@@ -21,6 +21,7 @@ COMMANDS = (
     Entry("incidents", "tapwarden.agent.cli.incidents:incidents", "List, show, open and close incidents."),
     Entry("actions", "tapwarden.agent.cli.actions:actions", "List, decide and roll back blocks and other measures."),
     Entry("report", "tapwarden.agent.cli.report:report", "List, show, sign off and send reports."),
+    Entry("store", "tapwarden.agent.cli.store:store", "What is kept on this host, for how long, and what waits."),
     Entry(
         "coordinator",
         "tapwarden.agent.cli.coordinator:coordinator",

@@ -45,6 +45,15 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * _SIZE_UNITS[match[2].lower()])
 
 
+def format_size(octets: float) -> str:
+    """For people: at most one digit behind the point."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if octets < 1000:
+            return f"{octets:.0f} {unit}" if unit == "B" else f"{octets:.1f} {unit}"
+        octets /= 1000
+    return f"{octets:.1f} TB"
+
+
 def _duration(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value

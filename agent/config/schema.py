@@ -75,8 +75,6 @@ class Store(Section):
     backend: Literal["embedded"] = "embedded"
     path: Text = "events"
     cases: Text = "cases/cases.db"
-    retention: Duration = timedelta(days=30)
-    max_size: Size = 20_000_000_000
 
 
 class Spool(Section):
@@ -93,6 +91,25 @@ class Spool(Section):
         if value < 1_000_000:
             raise ValueError("a spool holds some batches: write 1 MB or more, better 1 GB")
         return value
+
+
+class Evidence(Section):
+    """The packets around alerts."""
+
+    path: Text = "evidence"
+
+
+class Retention(Section):
+    """How long what is kept on this host is kept, and in how much room."""
+
+    alerts: Duration = timedelta(days=365)
+    dns: Duration = timedelta(days=180)
+    network: Duration = timedelta(days=180)
+    detail: Duration = timedelta(days=30)
+    evidence: Duration = timedelta(days=180)
+    logs: Duration = timedelta(days=30)
+    max_size: Size = 100_000_000_000
+    min_free: Size = 2_000_000_000
 
 
 class EveOutput(Section):
@@ -332,6 +349,8 @@ class Config(Section):
     sensor: Sensor = Sensor()
     store: Store = Store()
     spool: Spool = Spool()
+    evidence: Evidence = Evidence()
+    retention: Retention = Retention()
     output: Output = Output()
     triage: Triage = Triage()
     mitigation: Mitigation = Mitigation()

@@ -54,7 +54,7 @@ def test_check_accepts_the_default_configuration(tmp_path: Path, args: list[str]
 
 @pytest.mark.parametrize("args", [["check"], ["-T"]])
 def test_check_lists_every_mistake_with_its_place_and_exits_with_1(tmp_path: Path, args: list[str]) -> None:
-    configure(tmp_path, "sensor:\n  nme: x\nstore:\n  retention: 3\n")
+    configure(tmp_path, "sensor:\n  nme: x\nretention:\n  dns: 3\n")
     ran = tapwarden(tmp_path, *args)
     lines = ran.stderr.splitlines()
     assert ran.returncode == 1

@@ -78,14 +78,14 @@ def test_the_default_file_documents_every_key_of_the_schema_and_no_other() -> No
     [
         ("sensor:\n  nme: x\n", "2: sensor.nme: unknown key; did you mean name?"),
         ("sensr: {}\n", "1: sensr: unknown key; did you mean sensor?"),
-        ("sensor:\n  retention: 3d\n", "2: sensor.retention: unknown key; retention belongs to store"),
+        ("sensor:\n  retention: 3d\n", "2: sensor.retention: unknown key"),
         (
-            "store:\n\n  retention: 30\n",
-            "3: store.retention: 30 is not a duration; write it with its unit",
+            "retention:\n\n  dns: 30\n",
+            "3: retention.dns: 30 is not a duration; write it with its unit",
         ),
         (
-            "store:\n  max_size: many\n",
-            "2: store.max_size: 'many' is not a size; write for example 512 MB",
+            "retention:\n  max_size: many\n",
+            "2: retention.max_size: 'many' is not a size; write for example 512 MB",
         ),
         ("sensor:\n  workers: four\n", "2: sensor.workers: input should be a valid integer"),
         ("sensor: eth0\n", "1: sensor: has to be a mapping, not 'eth0'"),
