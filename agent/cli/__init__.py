@@ -17,6 +17,7 @@ COMMANDS = (
         "tapwarden.agent.cli.doctor:doctor",
         "Say what keeps this host from seeing, storing, acting, reporting.",
     ),
+    Entry("rules", "tapwarden.agent.cli.rules:rules", "Try rules on a capture; say why one matches or does not."),
     Entry("alerts", "tapwarden.agent.cli.alerts:alerts", "The inbox: list, show, archive or escalate alert groups."),
     Entry("incidents", "tapwarden.agent.cli.incidents:incidents", "List, show, open and close incidents."),
     Entry("actions", "tapwarden.agent.cli.actions:actions", "List, decide and roll back blocks and other measures."),

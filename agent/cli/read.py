@@ -90,7 +90,7 @@ def read(
     config = json.dumps(engine_config(tree, checksum=checksum))
 
     started = time.perf_counter()
-    rule_set = _load_rules(config, rules, verbose=verbose)
+    rule_set = load_rules(config, rules, verbose=verbose)
     indicator_set = _load_indicators(indicators, verbose=verbose)
     loaded = time.perf_counter()
     jobs = plan_jobs(everything, directory)
@@ -122,7 +122,8 @@ def plan_jobs(captures: Sequence[Path], directory: Path) -> list[Job]:
     return jobs
 
 
-def _load_rules(config: str, files: Sequence[Path], *, verbose: int) -> "RuleSet | None":
+def load_rules(config: str, files: Sequence[Path], *, verbose: int) -> "RuleSet | None":
+    """The rule set of these files, ``None`` without any; rules that are not loaded are told on standard error."""
     if not files:
         return None
     make = native("RuleSet")

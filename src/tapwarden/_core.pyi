@@ -20,6 +20,9 @@ class RuleSet:
     @property
     def loaded(self) -> int: ...
     @property
+    def sids(self) -> list[int]:
+        """The sids of the rules that were loaded, sorted."""
+    @property
     def errors(self) -> list[tuple[str, int, int, int | None, str, str, str]]:
         """(file, line, column, sid, keyword, reason, hint), lines and columns 1-based."""
     @property
@@ -99,5 +102,14 @@ class Engine:
     def drain(self) -> Batch:
         """End of input: finish all flows. The engine is empty afterwards."""
     def swap_rules(self, rules: RuleSet) -> None: ...
+    def explain(self, sids: Sequence[int]) -> None:
+        """Write down from now on why the rules with these sids match or do not, at each packet and transaction."""
+    def explanations(self, *, all: bool = False) -> Batch:
+        """What was written down since, a JSON object each; with ``all`` also of transactions that are still open.
+
+        ``sid``, ``packet`` (number in the capture, 0 at a flow's end), ``timestamp``, ``src_ip`` ..., ``flow_id``,
+        ``tx_id``, ``outcome`` (``match``, ``silent``, ``no``), ``stage``, ``condition``, ``reason``, ``octets``, and
+        ``held``: conditions that held (``buffer``, ``condition``, ``start``, ``end``).
+        """
     def counters(self) -> dict[str, int]:
         """Dotted names as in EVE stats (decoder.pkts, decoder.bytes, detect.alert, tcp.reassembly_gap, ...)."""

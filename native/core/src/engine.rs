@@ -112,6 +112,19 @@ impl Engine {
         std::mem::take(&mut self.path.records)
     }
 
+    /// Write down from now on why the rules with these sids match or do not, at each packet and transaction.
+    pub fn explain(&mut self, sids: &[u32]) {
+        if let Some(inspector) = &mut self.path.inspector {
+            inspector.explain(sids);
+        }
+    }
+
+    /// What was written down since it was last asked for; with `all` also of transactions that are still open.
+    pub fn explanations(&mut self, all: bool) -> Records {
+        let inspector = self.path.inspector.as_mut();
+        inspector.map_or_else(Records::default, |inspector| inspector.explanations(all))
+    }
+
     /// Counters by the names of Suricata's statistics.
     pub fn counters(&self) -> Vec<(String, u64)> {
         let mut list = self.counters.list();

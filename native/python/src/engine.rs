@@ -134,6 +134,15 @@ impl Engine {
         py.allow_threads(|| locked(&self.engine).set_rules(set));
     }
 
+    fn explain(&self, sids: Vec<u32>) {
+        locked(&self.engine).explain(&sids);
+    }
+
+    #[pyo3(signature = (*, all=false))]
+    fn explanations(&self, py: Python<'_>, all: bool) -> Batch {
+        py.allow_threads(|| Batch::new(locked(&self.engine).explanations(all)))
+    }
+
     fn counters(&self) -> BTreeMap<String, u64> {
         locked(&self.engine).counters().into_iter().collect()
     }

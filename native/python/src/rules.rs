@@ -56,6 +56,19 @@ impl RuleSet {
     }
 
     #[getter]
+    fn sids(&self) -> Vec<u32> {
+        let mut sids: Vec<u32> = self
+            .set
+            .signatures
+            .iter()
+            .map(|signature| signature.sid)
+            .collect();
+        sids.sort_unstable();
+        sids.dedup();
+        sids
+    }
+
+    #[getter]
     fn errors(&self) -> Vec<Row> {
         self.set.errors.iter().map(row).collect()
     }

@@ -29,18 +29,22 @@ pub fn compare(compare: ByteCompare, left: u64, right: u64) -> bool {
 
 /// `byte_test`: whether it holds.
 pub fn test(test: &ByteTest, subject: &Subject<'_>, position: usize, variables: &[u64]) -> bool {
+    tested(test, subject, position, variables).is_some_and(|(number, _)| {
+        compare(test.compare, number, value(test.value, variables)) != test.negated
+    })
+}
+
+/// `byte_test`: the number that is compared, and where its octets begin.
+pub fn tested(
+    test: &ByteTest,
+    subject: &Subject<'_>,
+    position: usize,
+    variables: &[u64],
+) -> Option<(u64, usize)> {
     let offset = i64::from(value(test.offset, variables) as i32);
-    let found = count(test.count, test.encoding, variables)
-        .and_then(|count| number_at(subject, position, test.relative, offset, count, test.encoding));
-    let Some((number, ..)) = found else {
-        return false;
-    };
-    let holds = compare(
-        test.compare,
-        masked(number, test.bitmask),
-        value(test.value, variables),
-    );
-    holds != test.negated
+    let count = count(test.count, test.encoding, variables)?;
+    let (number, start, _) = number_at(subject, position, test.relative, offset, count, test.encoding)?;
+    Some((masked(number, test.bitmask), start))
 }
 
 /// `byte_jump`: where it leads, within the buffer.

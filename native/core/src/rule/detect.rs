@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::cause::Cause;
 use super::dataset_store::DatasetStore;
 use super::inspect::{Inspector as Machine, Subject};
 use super::matcher::Space;
@@ -14,6 +15,7 @@ use super::set::{Class, RuleSet};
 use super::signature::{BufferGroup, Kind, PacketBuffer, Place, Signature, View};
 use super::state::{Effect, StateTest};
 use super::threshold::{Thresholds, Verdict};
+use super::why::{self, Trace};
 use super::{Action, Inspector, Scene};
 use crate::config::Config;
 use crate::event::alert::{self, Alert};
@@ -42,6 +44,8 @@ pub(super) struct Work {
     pub(super) datasets: DatasetStore,
     pub(super) reputation: Arc<Reputation>,
     pub(super) hits: Vec<Hit>,
+    /// Rules whose every look is written down, when somebody asks why.
+    pub(super) trace: Option<Box<Trace>>,
 }
 
 /// Runs a rule set. One for each engine.
@@ -72,6 +76,7 @@ impl Detector {
                 datasets: DatasetStore::new(&set.datasets),
                 reputation: Arc::clone(&set.reputation),
                 hits: Vec::new(),
+                trace: None,
             },
             thresholds: Thresholds::new(Arc::clone(&set.plan)),
             alerts: 0,
@@ -97,12 +102,16 @@ impl Detector {
         work.hits.sort_by_key(|hit| (hit.rule, hit.transaction));
         let packet = scene.packet;
         let mut raised = 0;
-        for hit in &work.hits {
+        for (at, hit) in work.hits.iter().enumerate() {
             let signature = &set.signatures[hit.rule as usize];
             let flow_id = scene.flow.as_ref().map_or(0, |scene| scene.flow.id);
             let (mut action, mut silent) = (signature.action, signature.noalert);
             let mut changed = false;
-            match thresholds.verdict(hit.rule, packet, flow_id) {
+            let verdict = thresholds.verdict(hit.rule, packet, flow_id);
+            if let Some(trace) = &mut work.trace {
+                trace.verdict(hit, verdict);
+            }
+            match verdict {
                 Verdict::Alert => {}
                 Verdict::AlertAs(instead) => (action, changed) = (instead, true),
                 Verdict::Silent => {
@@ -125,6 +134,11 @@ impl Detector {
                     continue;
                 }
                 if !signature.also_alerts {
+                    silence_rest(
+                        work.trace.as_deref_mut(),
+                        &work.hits[at..],
+                        "a pass rule matched first",
+                    );
                     break;
                 }
             }
@@ -133,6 +147,11 @@ impl Detector {
             }
             if raised >= config.detect.packet_alert_max {
                 *overflow += 1;
+                silence_rest(
+                    work.trace.as_deref_mut(),
+                    &work.hits[at..=at],
+                    "the packet has its most alerts",
+                );
                 continue;
             }
             raised += 1;
@@ -161,6 +180,13 @@ fn shown_as_blocked(action: Action, changed: bool) -> bool {
         Action::Reject | Action::RejectDst | Action::RejectBoth => true,
         Action::Drop => changed,
         Action::Alert | Action::Pass | Action::Config => false,
+    }
+}
+
+/// These matches do not alert, for this reason.
+fn silence_rest(trace: Option<&mut Trace>, hits: &[Hit], reason: &str) {
+    if let Some(trace) = trace {
+        hits.iter().for_each(|hit| trace.silenced(hit, reason));
     }
 }
 
@@ -239,6 +265,9 @@ impl Inspector for Detector {
             Some(about) => {
                 about.detect.belong_to(self.generation);
                 if about.flow.inspection_off || about.detect.passed {
+                    if let Some(trace) = &mut work.trace {
+                        trace.passed(set, about, packet);
+                    }
                     give_up(about, packet);
                     return;
                 }
@@ -264,6 +293,9 @@ impl Inspector for Detector {
                     packet_rules(set, &view, Some(about.detect), work, ready);
                 }
                 super::transaction::run(set, about, packet, direction, work);
+                if work.trace.is_some() {
+                    why::flow_is_looked_at(set, about, packet, work);
+                }
                 if !work.hits.is_empty() {
                     self.finish(scene, records);
                 }
@@ -280,6 +312,15 @@ impl Inspector for Detector {
         if !self.work.hits.is_empty() {
             self.finish(scene, records);
         }
+    }
+
+    fn explain(&mut self, sids: &[u32]) {
+        self.work.trace = Some(Box::new(Trace::new(&self.set, sids)));
+    }
+
+    fn explanations(&mut self, all: bool) -> Records {
+        let trace = self.work.trace.as_mut();
+        trace.map_or_else(Records::default, |trace| trace.take(&self.set, all))
     }
 
     fn counters(&self) -> Vec<(String, u64)> {
@@ -332,7 +373,12 @@ fn address_rules(set: &RuleSet, view: &View<'_, '_>, mut detect: Option<&mut Flo
     }
     for &rule in &set.addresses {
         let signature = &set.signatures[rule as usize];
-        if !header_fits(signature, view) || !packet_fits(signature, view, detect.as_deref(), work) {
+        let fits =
+            header_fits(signature, view).and_then(|()| packet_fits(signature, view, detect.as_deref(), work));
+        if let Err(cause) = fits {
+            if let Some(trace) = &mut work.trace {
+                trace.packet_fails(signature, view, cause);
+            }
             continue;
         }
         let hit = Hit {
@@ -340,7 +386,7 @@ fn address_rules(set: &RuleSet, view: &View<'_, '_>, mut detect: Option<&mut Flo
             transaction: None,
             stream: false,
         };
-        matched(signature, view, detect.as_deref_mut(), work, hit);
+        matched(set, signature, view, detect.as_deref_mut(), work, hit);
     }
 }
 
@@ -400,22 +446,30 @@ fn packet_rules(
         candidates.extend_from_slice(&set.events);
     }
     protocol_rules(set, view, detect.as_deref_mut(), &mut candidates);
+    let mut untried = Vec::new();
+    if let Some(trace) = &work.trace {
+        untried = trace.add_untried(set, &mut candidates, |signature| signature.kind.is_on_packets());
+    }
     candidates.sort_unstable();
     candidates.dedup();
     for &rule in &candidates {
         let signature = &set.signatures[rule as usize];
-        if let Some(stream) = packet_rule(signature, view, detect.as_deref(), work, ready) {
-            matched(
-                signature,
-                view,
-                detect.as_deref_mut(),
-                work,
-                Hit {
+        let outcome = packet_rule(signature, view, detect.as_deref(), work, ready);
+        let outcome = match outcome {
+            Ok(_) if untried.contains(&rule) => Err(Cause::Prefilter),
+            outcome => outcome,
+        };
+        match outcome {
+            Ok(stream) => {
+                let hit = Hit {
                     rule,
                     transaction: None,
                     stream,
-                },
-            );
+                };
+                matched(set, signature, view, detect.as_deref_mut(), work, hit);
+            }
+            Err(cause) if work.trace.is_some() => why::packet_fails(set, signature, view, work, cause),
+            Err(_) => {}
         }
     }
     work.candidates = candidates;
@@ -458,12 +512,16 @@ pub(super) fn scan(
 
 /// A rule matched: what it leaves behind, and the hit.
 pub(super) fn matched(
+    set: &RuleSet,
     signature: &Signature,
     view: &View<'_, '_>,
     mut detect: Option<&mut FlowDetect>,
     work: &mut Work,
     hit: Hit,
 ) {
+    if work.trace.is_some() {
+        why::matches(set, signature, view, work, hit);
+    }
     for effect in &signature.effects {
         if matches!(effect, Effect::Bit { .. } | Effect::Integer { .. }) {
             memory::apply(effect, view, detect.as_deref_mut(), &mut work.hosts);
@@ -472,43 +530,53 @@ pub(super) fn matched(
     work.hits.push(hit);
 }
 
-/// Protocol, direction, addresses and ports.
-pub(super) fn header_fits(signature: &Signature, view: &View<'_, '_>) -> bool {
+/// Protocol, direction, addresses and ports: the first that is not the rule's.
+pub(super) fn header_fits(signature: &Signature, view: &View<'_, '_>) -> Result<(), Cause> {
     let packet = view.packet;
     let header = &signature.header;
     if packet.ip.version == 0 {
-        return header.protocols.packet_header || signature.kind == Kind::EventOnly;
+        let fits = header.protocols.packet_header || signature.kind == Kind::EventOnly;
+        return or(fits, Cause::NoHeader);
     }
-    if !header.protocols.contains(packet.ip.proto)
-        || header.protocols.version != 0 && header.protocols.version != packet.ip.version
-    {
-        return false;
-    }
-    if signature.direction.is_some() && signature.direction != packet.direction {
-        return false;
-    }
+    or(header.protocols.contains(packet.ip.proto), Cause::Protocol)?;
+    let version = header.protocols.version;
+    or(version == 0 || version == packet.ip.version, Cause::Version)?;
+    let direction = signature.direction;
+    or(
+        direction.is_none() || direction == packet.direction,
+        Cause::Direction,
+    )?;
     if !(header.sport.any && header.dport.any) {
-        if packet.fragment || !matches!(packet.ip.proto, 6 | 17 | 132) {
-            return false;
-        }
-        if !header.sport.contains(packet.sport) || !header.dport.contains(packet.dport) {
-            return false;
-        }
+        let ports = !packet.fragment && matches!(packet.ip.proto, 6 | 17 | 132);
+        or(ports, Cause::NoPorts)?;
+        or(header.sport.contains(packet.sport), Cause::SourcePort)?;
+        or(header.dport.contains(packet.dport), Cause::DestinationPort)?;
     }
-    header.src.contains(packet.src) && header.dst.contains(packet.dst)
+    or(header.src.contains(packet.src), Cause::Source)?;
+    or(header.dst.contains(packet.dst), Cause::Destination)
+}
+
+/// Nothing, or the cause when it does not hold.
+fn or(holds: bool, cause: Cause) -> Result<(), Cause> {
+    if holds {
+        Ok(())
+    } else {
+        Err(cause)
+    }
 }
 
 /// What `flow:` asks.
-pub(super) fn flow_fits(signature: &Signature, view: &View<'_, '_>) -> bool {
-    let Some(flow) = &signature.flow else { return true };
-    if view.flow.is_none() {
-        return false;
-    }
-    flow.established
-        .is_none_or(|wanted| view.packet.established == wanted)
-        && flow
-            .reassembled
-            .is_none_or(|wanted| view.packet.reassembled == wanted)
+pub(super) fn flow_fits(signature: &Signature, view: &View<'_, '_>) -> Result<(), Cause> {
+    let Some(flow) = &signature.flow else {
+        return Ok(());
+    };
+    or(view.flow.is_some(), Cause::NoFlow)?;
+    let asks = |wanted: Option<bool>, is: bool| wanted.is_none_or(|wanted| wanted == is);
+    or(
+        asks(flow.established, view.packet.established),
+        Cause::Established,
+    )?;
+    or(asks(flow.reassembled, view.packet.reassembled), Cause::Fragments)
 }
 
 /// Conditions on the packet and on what is remembered.
@@ -517,78 +585,81 @@ pub(super) fn packet_fits(
     view: &View<'_, '_>,
     detect: Option<&FlowDetect>,
     work: &mut Work,
-) -> bool {
-    signature.packet.iter().all(|condition| condition.matches(view))
-        && signature.state.iter().all(|test| match test {
+) -> Result<(), Cause> {
+    for (at, condition) in signature.packet.iter().enumerate() {
+        or(condition.matches(view), Cause::Packet(at))?;
+    }
+    for (at, test) in signature.state.iter().enumerate() {
+        let holds = match test {
             StateTest::Reputation { .. } => work.reputation.holds(test, view.packet),
             test => memory::holds(test, view, detect, &mut work.hosts).unwrap_or(false),
-        })
+        };
+        or(holds, Cause::State(at))?;
+    }
+    Ok(())
 }
 
-/// Whether a rule on packets matches, and whether it did in the stream.
+/// Whether a rule on packets matched in the stream, or what keeps it from matching.
 fn packet_rule(
     signature: &Signature,
     view: &View<'_, '_>,
     detect: Option<&FlowDetect>,
     work: &mut Work,
     ready: bool,
-) -> Option<bool> {
+) -> Result<bool, Cause> {
     let packet = view.packet;
-    if packet.origin == Origin::FlowTimeout && signature.kind == Kind::Packet {
-        return None;
-    }
+    let at_the_end = packet.origin == Origin::FlowTimeout && signature.kind == Kind::Packet;
+    or(!at_the_end, Cause::FlowEnd)?;
     let inspectable = ready || !packet.payload_inspected_elsewhere && !packet.payload.is_empty();
-    if signature.payload_need.is_some_and(|need| need != inspectable) {
-        return None;
-    }
-    if !header_fits(signature, view) || !flow_fits(signature, view) {
-        return None;
-    }
+    let need = signature.payload_need;
+    or(need.is_none_or(|need| need == inspectable), Cause::PayloadNeed)?;
+    header_fits(signature, view)?;
+    flow_fits(signature, view)?;
     if !signature.app.is_empty() {
-        let protocol = view.app?.protocol()?;
-        if !signature
-            .protocols
-            .iter()
-            .any(|known| std::ptr::eq(*known, protocol))
-        {
-            return None;
-        }
+        let protocol = view.app.and_then(|app| app.protocol());
+        let known = protocol.is_some_and(|protocol| {
+            let mut protocols = signature.protocols.iter();
+            protocols.any(|known| std::ptr::eq(*known, protocol))
+        });
+        or(known, Cause::AppProtocol)?;
     }
-    if !packet_fits(signature, view, detect, work) {
-        return None;
-    }
+    packet_fits(signature, view, detect, work)?;
     work.machine.begin(signature.variables);
-    for group in &signature.groups {
-        if !packet_buffer_fits(group, view.packet, work) {
-            return None;
-        }
+    for (at, group) in signature.groups.iter().enumerate() {
+        or(packet_buffer_fits(group, view.packet, work), Cause::Group(at))?;
     }
     if signature.payload.is_empty() {
-        return Some(false);
+        return Ok(false);
     }
     payload_fits(signature, view, work, ready)
 }
 
-fn payload_fits(signature: &Signature, view: &View<'_, '_>, work: &mut Work, ready: bool) -> Option<bool> {
+fn payload_fits(
+    signature: &Signature,
+    view: &View<'_, '_>,
+    work: &mut Work,
+    ready: bool,
+) -> Result<bool, Cause> {
     let packet = view.packet;
     let on = signature.payload_on;
     let tcp = packet.ip.proto == 6;
+    let mut without = Cause::NoPayload;
     if tcp && on.stream {
         if let (true, Some(session), Some(direction)) = (ready, view.tcp, packet.direction) {
             for (_, octets) in session.raw_windows(direction) {
                 if chain_fits(signature, octets, work) {
-                    return Some(true);
+                    return Ok(true);
                 }
+                without = Cause::Payload;
             }
         }
         if !on.packet && packet.in_stream {
-            return None;
+            return Err(if ready { Cause::Payload } else { Cause::StreamWaits });
         }
     }
-    if packet.payload.is_empty() {
-        return None;
-    }
-    chain_fits(signature, packet.payload, work).then_some(false)
+    or(!packet.payload.is_empty(), without)?;
+    or(chain_fits(signature, packet.payload, work), Cause::Payload)?;
+    Ok(false)
 }
 
 pub(super) fn chain_fits(signature: &Signature, octets: &[u8], work: &mut Work) -> bool {
@@ -603,27 +674,36 @@ pub(super) fn chain_fits(signature: &Signature, octets: &[u8], work: &mut Work) 
 
 /// Conditions on a header of the packet.
 fn packet_buffer_fits(group: &BufferGroup, packet: &Packet<'_>, work: &mut Work) -> bool {
-    let Place::Packet(buffer) = group.place else {
-        return false;
-    };
     let mut room = [0; 16];
-    let octets: &[u8] = match (buffer, packet.ip.version, &packet.transport) {
+    packet_buffer(group, packet, &mut room)
+        .is_some_and(|octets| group_fits(group, &Subject::whole(octets), work))
+}
+
+/// The header's octets a group looks at, if the packet has them.
+pub(super) fn packet_buffer<'a>(
+    group: &BufferGroup,
+    packet: &'a Packet<'_>,
+    room: &'a mut [u8; 16],
+) -> Option<&'a [u8]> {
+    let Place::Packet(buffer) = group.place else {
+        return None;
+    };
+    Some(match (buffer, packet.ip.version, &packet.transport) {
         (PacketBuffer::Ipv4Header, 4, _) | (PacketBuffer::Ipv6Header, 6, _) => packet.ip.header,
         (PacketBuffer::TcpHeader, _, Transport::Tcp(_))
         | (PacketBuffer::UdpHeader, _, Transport::Udp)
         | (PacketBuffer::Icmpv4Header, _, Transport::Icmp(_))
         | (PacketBuffer::Icmpv6Header, _, Transport::Icmp6(_)) => packet.transport_header,
         (PacketBuffer::SourceAddress, 4 | 6, _) => {
-            let length = super::keyword::network::address_octets(packet.src, &mut room);
+            let length = super::keyword::network::address_octets(packet.src, room);
             &room[..length]
         }
         (PacketBuffer::DestinationAddress, 4 | 6, _) => {
-            let length = super::keyword::network::address_octets(packet.dst, &mut room);
+            let length = super::keyword::network::address_octets(packet.dst, room);
             &room[..length]
         }
-        _ => return false,
-    };
-    group_fits(group, &Subject::whole(octets), work)
+        _ => return None,
+    })
 }
 
 /// A group's conditions on octets, after its transforms.

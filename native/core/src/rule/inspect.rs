@@ -89,8 +89,21 @@ impl Inspector {
         subject: &Subject<'_>,
         datasets: &mut dyn DatasetAccess,
     ) -> bool {
+        self.inspect_observed(chain, subject, datasets, &mut Unobserved)
+    }
+
+    /// The same, told step by step.
+    pub(super) fn inspect_observed<O: Observer>(
+        &mut self,
+        chain: &Chain,
+        subject: &Subject<'_>,
+        datasets: &mut dyn DatasetAccess,
+        observer: &mut O,
+    ) -> bool {
         let mut decoded = std::mem::take(&mut self.decoded);
         let mut run = Run {
+            observer,
+            before: 0,
             inspector: self,
             datasets,
             decoded: &mut decoded,
@@ -105,8 +118,27 @@ impl Inspector {
     }
 }
 
+/// Is told what the machine does. Conditions are numbered in the order of the rule: those on what `base64_decode` gives
+/// go on after it.
+pub(super) trait Observer {
+    /// Condition `at` held and ended there.
+    fn holds(&mut self, _at: usize, _end: usize) {}
+    /// Condition `at`, asked at `position` of `octets` with these variables, did not.
+    fn fails(&mut self, _at: usize, _position: usize, _octets: &[u8], _variables: &[u64]) {}
+    /// The limit on steps was reached at condition `at`.
+    fn gives_up(&mut self, _at: usize) {}
+}
+
+/// Nobody listens: nothing is compiled in.
+struct Unobserved;
+
+impl Observer for Unobserved {}
+
 /// One inspection of one buffer.
-struct Run<'a, 'd> {
+struct Run<'a, 'd, O> {
+    observer: &'d mut O,
+    /// Conditions of outer chains, the one that led here included.
+    before: usize,
     inspector: &'a mut Inspector,
     datasets: &'a mut dyn DatasetAccess,
     decoded: &'d mut Vec<u8>,
@@ -128,7 +160,7 @@ enum Window {
     Elsewhere,
 }
 
-impl Run<'_, '_> {
+impl<O: Observer> Run<'_, '_, O> {
     /// Whether the conditions from number `at` on hold.
     fn from(&mut self, conditions: &[Condition], at: usize) -> bool {
         let mut at = at;
@@ -136,13 +168,15 @@ impl Run<'_, '_> {
             self.steps += 1;
             if self.steps >= self.inspector.limit {
                 self.stop = true;
+                self.observer.gives_up(self.before + at);
                 return false;
             }
+            let position = self.position;
             let holds = match condition {
                 Condition::Content(content) if content.negated => self.content_is_absent(content),
                 Condition::Content(content) => return self.content(conditions, at, content),
                 Condition::Pcre(pcre) if pcre.relative_next => return self.pcre(conditions, at, pcre),
-                Condition::Pcre(pcre) => self.pcre_once(pcre, self.position, 0).is_some(),
+                Condition::Pcre(pcre) => self.pcre_once(pcre, position, 0).is_some(),
                 Condition::IsDataAt(test) => self.is_data_at(test),
                 Condition::ByteTest(test) => {
                     bytes::test(test, &self.subject, self.position, &self.inspector.variables[..])
@@ -176,15 +210,23 @@ impl Run<'_, '_> {
                     self.or_stop(holds)
                 }
                 // What follows base64_decode on the same buffer is not asked, as in Suricata.
-                Condition::Base64(base64) => return self.base64(base64),
+                Condition::Base64(base64) => return self.base64(base64, at),
                 Condition::Asn1(test) => asn1::matches(test, self.subject.data, self.position),
             };
             if !holds {
+                self.fails(at, position);
                 return false;
             }
+            self.observer.holds(self.before + at, self.position);
             at += 1;
         }
         true
+    }
+
+    fn fails(&mut self, at: usize, position: usize) {
+        let variables = &self.inspector.variables[..];
+        self.observer
+            .fails(self.before + at, position, self.subject.data, variables);
     }
 
     fn or_stop(&mut self, holds: bool) -> bool {
@@ -289,9 +331,13 @@ impl Run<'_, '_> {
     }
 
     fn content(&mut self, conditions: &[Condition], at: usize, content: &Content) -> bool {
-        let (mut from, to) = match self.window(content, self.position) {
+        let previous = self.position;
+        let (mut from, to) = match self.window(content, previous) {
             Window::Octets(from, to) => (from, to),
-            Window::Empty | Window::Elsewhere => return false,
+            Window::Empty | Window::Elsewhere => {
+                self.fails(at, previous);
+                return false;
+            }
         };
         let whole = self.subject.data.len();
         let length = content.pattern.len();
@@ -311,9 +357,11 @@ impl Run<'_, '_> {
             };
             let Some(start) = found else {
                 self.stop |= !content.is_relative();
+                self.fails(at, previous);
                 return false;
             };
             self.position = start + length;
+            self.observer.holds(self.before + at, self.position);
             if at + 1 == conditions.len() || self.from(conditions, at + 1) {
                 return true;
             }
@@ -346,6 +394,7 @@ impl Run<'_, '_> {
         let previous = self.position;
         let mut start = 0;
         while let Some(next) = self.pcre_once(pcre, previous, start) {
+            self.observer.holds(self.before + at, self.position);
             if self.from(conditions, at + 1) {
                 return true;
             }
@@ -356,6 +405,7 @@ impl Run<'_, '_> {
             self.position = previous;
             start = next;
         }
+        self.fails(at, previous);
         false
     }
 
@@ -410,10 +460,11 @@ impl Run<'_, '_> {
         }
     }
 
-    fn base64(&mut self, base64: &super::chain::Base64) -> bool {
+    fn base64(&mut self, base64: &super::chain::Base64, at: usize) -> bool {
         let base = if base64.relative { self.position } else { 0 };
         let start = base.saturating_add(base64.offset as usize);
         let Some(octets) = self.subject.data.get(start..) else {
+            self.fails(at, base);
             return false;
         };
         let limit = if base64.octets == 0 {
@@ -425,9 +476,13 @@ impl Run<'_, '_> {
         decoded.clear();
         bytes::decode_base64(&octets[..octets.len().min(limit)], &mut decoded);
         let holds = if decoded.is_empty() || base64.data.is_empty() {
+            self.fails(at, start);
             false
         } else {
+            self.observer.holds(self.before + at, start);
             let mut inner = Run {
+                observer: &mut *self.observer,
+                before: self.before + at + 1,
                 inspector: &mut *self.inspector,
                 datasets: &mut *self.datasets,
                 decoded: &mut Vec::new(),

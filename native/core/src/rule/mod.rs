@@ -7,6 +7,7 @@ pub mod address;
 pub mod asn1;
 pub mod builder;
 pub mod bytes;
+mod cause;
 pub mod chain;
 pub mod context;
 pub mod dataset_store;
@@ -28,6 +29,7 @@ pub mod state;
 pub mod threshold;
 mod transaction;
 pub mod transform;
+mod why;
 
 pub use detect::Detector;
 pub use memory::FlowDetect;
@@ -56,6 +58,14 @@ pub trait Inspector: std::fmt::Debug + Send {
     /// It takes what it looked at of the raw stream (`Session::raw_done`) and marks what it looked at of transactions
     /// (`DetectState::done`): both are kept until then.
     fn inspect(&mut self, scene: &mut Scene<'_, '_>, records: &mut Records);
+
+    /// Write down from now on why these rules match or do not.
+    fn explain(&mut self, _sids: &[u32]) {}
+
+    /// What was written down since it was last asked for; with `all` also of transactions that are still open.
+    fn explanations(&mut self, _all: bool) -> Records {
+        Records::default()
+    }
 
     /// Counters of its own, by Suricata's names.
     fn counters(&self) -> Vec<(String, u64)> {

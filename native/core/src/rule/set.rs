@@ -486,7 +486,7 @@ impl TransactionBuilder {
 }
 
 /// Whether a rule can match transactions of this protocol.
-fn about(signature: &Signature, protocol: &'static Protocol) -> bool {
+pub(super) fn about(signature: &Signature, protocol: &'static Protocol) -> bool {
     let named =
         |protocols: &[&'static Protocol]| protocols.iter().any(|known| std::ptr::eq(*known, protocol));
     if !signature.protocols.is_empty() && !named(&signature.protocols) {

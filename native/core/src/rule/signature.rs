@@ -129,6 +129,13 @@ pub struct PayloadOn {
     pub stream: bool,
 }
 
+impl Kind {
+    /// It is run on each packet and what of the stream comes with it.
+    pub fn is_on_packets(self) -> bool {
+        !matches!(self, Kind::IpOnly | Kind::ProtocolOnly | Kind::Transaction)
+    }
+}
+
 /// A place in a protocol's transactions: index in its `buffers` or `values`.
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {

@@ -1,11 +1,12 @@
 //! Rules run on transactions: conditions are answered as the transaction progresses, answers are kept with it.
 
+use super::cause::Cause;
 use super::detect::{chain_fits, flow_fits, group_fits, header_fits, matched, packet_fits, scan, Hit, Work};
 use super::inspect::Subject;
 use super::memory::FlowDetect;
-use super::set::{RuleSet, Transactions};
-use super::signature::{FileTest, Place, Signature, Slot, TxCondition, View};
-use super::FlowScene;
+use super::set::{about, RuleSet, Transactions};
+use super::signature::{FileTest, Kind, Place, Signature, Slot, TxCondition, View};
+use super::{why, FlowScene};
 use crate::app::{DetectState, Protocol, Transaction};
 use crate::file::File;
 use crate::packet::{Direction, Packet};
@@ -20,22 +21,22 @@ const MAX_PARTIAL: usize = 512;
 enum Outcome {
     /// All conditions hold.
     Match,
-    /// Those of these bits hold, others cannot be answered yet.
-    Waits(u32),
-    /// It cannot match.
-    No,
+    /// Those of these bits hold, others cannot be answered yet; the first of them.
+    Waits(u32, Cause),
+    /// It cannot match, because of this.
+    No(Cause),
 }
 
 /// What a look at a transaction works on.
-struct Look<'a, 'p> {
+pub(super) struct Look<'a, 'p> {
     set: &'a RuleSet,
-    view: View<'a, 'p>,
-    protocol: &'static Protocol,
-    transaction: &'a dyn Transaction,
-    id: u64,
-    direction: Direction,
-    progress: u8,
-    complete: bool,
+    pub(super) view: View<'a, 'p>,
+    pub(super) protocol: &'static Protocol,
+    pub(super) transaction: &'a dyn Transaction,
+    pub(super) id: u64,
+    pub(super) direction: Direction,
+    pub(super) progress: u8,
+    pub(super) complete: bool,
 }
 
 /// Run the rules on all transactions of the flow.
@@ -100,6 +101,9 @@ pub(super) fn run(
                 complete,
             };
             look.at(groups, &mut state, about.detect, work);
+            if let (true, Some(trace)) = (complete, &mut work.trace) {
+                trace.transaction_ends(about.flow.id, id, direction);
+            }
             complete
         };
         state.done = complete;
@@ -114,6 +118,24 @@ fn transaction_mut<'a>(about: &'a mut FlowScene<'_>, id: u64) -> Option<&'a mut 
     about.app.parser.as_mut()?.transactions_mut().get_mut(id)
 }
 
+impl<'a, 'p> Look<'a, 'p> {
+    /// A look at transaction `id` as it is now, for an explanation.
+    pub(super) fn of(set: &'a RuleSet, view: &View<'a, 'p>, id: u64) -> Option<Look<'a, 'p>> {
+        let (app, direction) = (view.app?, view.packet.direction?);
+        let transaction = app.parser.as_ref()?.transactions().get(id)?;
+        Some(Look {
+            set,
+            view: *view,
+            protocol: app.protocol()?,
+            transaction,
+            id,
+            direction,
+            progress: transaction.progress(direction),
+            complete: transaction.complete(direction),
+        })
+    }
+}
+
 impl Look<'_, '_> {
     fn at(&self, groups: &Transactions, state: &mut DetectState, detect: &mut FlowDetect, work: &mut Work) {
         let mut candidates = std::mem::take(&mut work.candidates);
@@ -125,6 +147,13 @@ impl Look<'_, '_> {
             candidates.extend_from_slice(&groups.always);
         }
         candidates.extend(state.partial.iter().map(|(rule, _)| *rule));
+        let mut untried = Vec::new();
+        if let Some(trace) = &work.trace {
+            let is_about = |signature: &Signature| {
+                signature.kind == Kind::Transaction && about(signature, self.protocol)
+            };
+            untried = trace.add_untried(self.set, &mut candidates, is_about);
+        }
         candidates.sort_unstable();
         candidates.dedup();
         for &rule in &candidates {
@@ -135,7 +164,11 @@ impl Look<'_, '_> {
             let bits = at.map_or(0, |at| state.partial[at].1);
             let signature = &self.set.signatures[rule as usize];
             let settled = if bits & AGAIN != 0 { state.settled_files } else { 0 };
-            match self.rule(signature, bits, settled, detect, work) {
+            let outcome = self.rule(signature, bits, settled, detect, work);
+            if work.trace.is_some() && self.is_explained(signature, &outcome, &untried, work) {
+                continue;
+            }
+            match outcome {
                 Outcome::Match => {
                     if let Some(at) = at {
                         state.partial.swap_remove(at);
@@ -146,14 +179,14 @@ impl Look<'_, '_> {
                         transaction: Some(self.id),
                         stream: false,
                     };
-                    matched(signature, &self.view, Some(detect), work, hit);
+                    matched(self.set, signature, &self.view, Some(detect), work, hit);
                 }
-                Outcome::Waits(bits) => match at {
+                Outcome::Waits(bits, _) => match at {
                     Some(at) => state.partial[at].1 = bits,
                     None if state.partial.len() < MAX_PARTIAL => state.partial.push((rule, bits)),
                     None => {}
                 },
-                Outcome::No => {
+                Outcome::No(_) => {
                     if let Some(at) = at {
                         state.partial.swap_remove(at);
                     }
@@ -240,15 +273,16 @@ impl Look<'_, '_> {
         work: &mut Work,
     ) -> Outcome {
         // The packet was looked at before when there are bits.
-        if bits == 0
-            && !(header_fits(signature, &self.view)
-                && flow_fits(signature, &self.view)
-                && packet_fits(signature, &self.view, Some(detect), work))
-        {
-            return Outcome::No;
+        if bits == 0 {
+            let fits = header_fits(signature, &self.view)
+                .and_then(|()| flow_fits(signature, &self.view))
+                .and_then(|()| packet_fits(signature, &self.view, Some(detect), work));
+            if let Err(cause) = fits {
+                return Outcome::No(cause);
+            }
         }
         work.machine.begin(signature.variables);
-        let (mut bits, mut waits) = (bits, false);
+        let (mut bits, mut waits) = (bits, None);
         for (at, group) in signature.groups.iter().enumerate() {
             let bit = 1u32 << at;
             if bits & bit != 0 {
@@ -256,27 +290,48 @@ impl Look<'_, '_> {
             }
             match self.group(group, work) {
                 Some(true) => bits |= bit,
-                Some(false) => return Outcome::No,
-                None => waits = true,
+                Some(false) => return Outcome::No(Cause::Group(at)),
+                None => waits = waits.or(Some(Cause::Group(at))),
             }
         }
-        for condition in &signature.transaction {
+        for (at, condition) in signature.transaction.iter().enumerate() {
             match self.condition(condition, settled) {
                 Some(true) => {}
-                Some(false) => return Outcome::No,
-                None => waits = true,
+                Some(false) => return Outcome::No(Cause::Transaction(at)),
+                None => waits = waits.or(Some(Cause::Transaction(at))),
             }
         }
         // The header bit keeps a rule whose header fits from being looked at again.
         bits |= 1 << 31;
-        if waits {
-            return Outcome::Waits(bits);
+        if let Some(cause) = waits {
+            return Outcome::Waits(bits, cause);
         }
         match self.payload(signature, work) {
             Some(true) => Outcome::Match,
-            Some(false) => Outcome::No,
-            None => Outcome::Waits(bits),
+            Some(false) => Outcome::No(Cause::Payload),
+            None => Outcome::Waits(bits, Cause::Payload),
         }
+    }
+
+    /// Write down what came of a rule that somebody asks about; whether it was only looked at for that.
+    #[cold]
+    fn is_explained(
+        &self,
+        signature: &Signature,
+        outcome: &Outcome,
+        untried: &[u32],
+        work: &mut Work,
+    ) -> bool {
+        let untried = untried.contains(&signature.index);
+        let (cause, waits) = match *outcome {
+            Outcome::Match if untried => (Cause::Prefilter, false),
+            // It is written down where its effects are.
+            Outcome::Match => return false,
+            Outcome::Waits(_, cause) => (cause, true),
+            Outcome::No(cause) => (cause, false),
+        };
+        why::transaction_fails(self.set, signature, self, work, cause, waits);
+        untried
     }
 
     /// Whether a buffer's conditions hold; `None` while that cannot be said.
@@ -317,7 +372,7 @@ impl Look<'_, '_> {
         }
     }
 
-    fn slot(&self, slots: &[Slot]) -> Option<usize> {
+    pub(super) fn slot(&self, slots: &[Slot]) -> Option<usize> {
         slots
             .iter()
             .find(|slot| std::ptr::eq(slot.protocol, self.protocol))

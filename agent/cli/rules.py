@@ -1,0 +1,72 @@
+"""``tapwarden rules``: what rules do to traffic."""
+
+import json
+from pathlib import Path
+
+import click
+
+from tapwarden.agent.cli.group import Failure, Group
+from tapwarden.agent.cli.output import print_json
+from tapwarden.agent.cli.rule_trial import Trial, explain, explanations_shown, summarise, summary_shown
+from tapwarden.agent.suricata_yaml import apply_setting, engine_config, read_suricata_yaml
+
+
+@click.group(cls=Group)
+def rules() -> None:
+    """Rules in Suricata's language: try them on captures."""
+
+
+@rules.command("test")
+@click.argument("rule_file", type=click.Path(path_type=Path), metavar="RULES")
+@click.argument("capture", type=click.Path(path_type=Path))
+@click.option("--why", type=click.IntRange(1), multiple=True, metavar="SID", help="Explain this rule; may be repeated.")
+@click.option("-n", "--limit", type=click.IntRange(0), default=50, show_default=True, help="Looks listed; 0: all.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As in suricata.yaml: vars.HOME_NET=[...].")
+@click.option("--suricata-yaml", type=click.Path(path_type=Path), help="Variables and engine settings from this file.")
+@click.option(
+    "-k", "checksum", type=click.Choice(["none", "all"]), default="none", help="Checksums: ignore, or check all [none]."
+)
+@click.pass_context
+def test(
+    ctx: click.Context,
+    rule_file: Path,
+    capture: Path,
+    why: tuple[int, ...],
+    limit: int,
+    settings: tuple[str, ...],
+    suricata_yaml: Path | None,
+    checksum: str,
+) -> None:
+    """Run the rules of a file over a capture: which alert, how often, on which packets.
+
+    With --why SID: for each packet or transaction the condition of that rule that failed first, what it met instead,
+    and where a match matched. Exit code 1 when that rule is not there or not loaded.
+    """
+    tree = read_suricata_yaml(suricata_yaml) if suricata_yaml else {}
+    for setting in settings:
+        apply_setting(tree, setting)
+    trial = Trial.of(
+        rule_file,
+        capture,
+        json.dumps(engine_config(tree, checksum=checksum)),
+        verbose=ctx.obj.verbose if ctx.obj else 0,
+    )
+    as_json = ctx.obj.as_json if ctx.obj else False
+    if not why:
+        summary = summarise(trial)
+        if as_json:
+            print_json(summary)
+        else:
+            summary_shown(summary)
+    else:
+        for sid in why:
+            if problem := trial.not_loaded(sid):
+                raise Failure(problem)
+        found = explain(trial, why)
+        if as_json:
+            print_json(found)
+        else:
+            for sid in why:
+                explanations_shown(sid, [look for look in found["looks"] if look["sid"] == sid], limit=limit)
+    if trial.problem:
+        raise Failure(f"{capture}: {trial.problem}")
