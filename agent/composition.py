@@ -151,6 +151,22 @@ def mitigators_of(config: Config, layout: Layout) -> list[Mitigator]:
                 passthru=names,
             )
         )
+    if settings.bouncer.enabled:
+        bouncer = settings.bouncer
+        try:
+            keys = {puller.name: read_token(layout.setting(puller.key_file)) for puller in bouncer.pullers}
+            made.append(
+                MITIGATORS["bouncer"](
+                    folder=layout.state("bouncer"),
+                    keys=keys,
+                    listen=bouncer.listen,
+                    port=bouncer.port,
+                    certificate=layout.setting(bouncer.tls.certificate) if bouncer.tls.certificate else None,
+                    key=layout.setting(bouncer.tls.key) if bouncer.tls.key else None,
+                )
+            )
+        except ValueError as error:
+            raise ConfigError(str(error), key="mitigation.bouncer.pullers") from error
     return made
 
 

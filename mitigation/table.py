@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from tapwarden.mitigation.bouncer import Bouncer
 from tapwarden.mitigation.nftables import Nftables
 from tapwarden.mitigation.rpz import Rpz
 from tapwarden.model.ports import Mitigator
@@ -9,5 +10,6 @@ from tapwarden.model.ports import Mitigator
 MITIGATORS: Mapping[str, Callable[..., Mitigator]] = {
     "nftables": Nftables,
     "rpz": Rpz,
+    "bouncer": Bouncer,
 }
 """By the name that configuration and actions use; called with the mitigator's own settings as keywords."""

@@ -272,6 +272,44 @@ class Rpz(Section):
     zone_file: str = ""
 
 
+class Tls(Section):
+    """Certificate and key of a server (PEM); both or none."""
+
+    certificate: str = ""
+    key: str = ""
+
+    @model_validator(mode="after")
+    def _both(self) -> "Tls":
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("give both certificate and key")
+        return self
+
+
+class Puller(Section):
+    """Somebody who may pull what is blocked."""
+
+    name: Name
+    key_file: Text
+
+
+class Bouncer(Section):
+    """Blocks for CrowdSec's bouncers and for firewalls that pull lists."""
+
+    enabled: bool = False
+    listen: Address = "127.0.0.1"
+    port: int = Field(default=8689, ge=0, le=65535)
+    pullers: tuple[Puller, ...] = ()
+    tls: Tls = Tls()
+
+    @model_validator(mode="after")
+    def _encrypted_beyond_loopback(self) -> "Bouncer":
+        if not ipaddress.ip_address(self.listen).is_loopback and not self.tls.certificate:
+            raise ValueError(
+                "API keys would cross the network readable: set tls.certificate and tls.key, or listen on 127.0.0.1"
+            )
+        return self
+
+
 class Mitigation(Section):
     """What may be done to traffic, and what never."""
 
@@ -282,6 +320,7 @@ class Mitigation(Section):
     actions_per_hour: int = Field(default=500, ge=1)
     nftables: Nftables = Nftables()
     rpz: Rpz = Rpz()
+    bouncer: Bouncer = Bouncer()
 
 
 class Contact(Section):
@@ -309,19 +348,6 @@ class Reporting(Section):
     contact: Contact = Contact()
     coordinator: Coordinator = Coordinator()
     auto_send: bool = False
-
-
-class Tls(Section):
-    """Certificate and key of the dashboard (PEM); both or none."""
-
-    certificate: str = ""
-    key: str = ""
-
-    @model_validator(mode="after")
-    def _both(self) -> "Tls":
-        if bool(self.certificate) != bool(self.key):
-            raise ValueError("give both certificate and key")
-        return self
 
 
 class Dashboard(Section):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from tapwarden.mitigation.database import transaction
 from tapwarden.mitigation.rpz.policy import Record, Response, ResponsePolicy, strongest
 from tapwarden.model.decision import Measure
-from tapwarden.model.errors import MitigationError
 
 JOURNAL_SERIALS = 1000
 """Changes older than this many serials are forgotten; a resolver further behind gets the whole zone."""
@@ -191,19 +191,8 @@ class Entries:
     def _records(self, measures: Sequence[Measure]) -> tuple[Record, ...]:
         return self._policy.records(self._policy.response(strongest(measures)))
 
-    @contextlib.contextmanager
-    def _transaction(self, *, write: bool = True) -> Iterator[sqlite3.Connection]:
-        try:
-            db = sqlite3.connect(self._path, timeout=10, isolation_level=None)
-            try:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-                yield db
-                db.execute("COMMIT")
-            finally:
-                db.close()  # rolls back what was not committed
-        except sqlite3.Error as problem:
-            raise MitigationError(f"{self._path}: {problem}") from problem
+    def _transaction(self, *, write: bool = True) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        return transaction(self._path, write=write)
 
 
 def _serial(db: sqlite3.Connection) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 import dns.name
 import dns.tsig
 
+from tapwarden.mitigation.database import folder_for
 from tapwarden.mitigation.namespace import inside
 from tapwarden.mitigation.rpz.entries import Entries, Entry
 from tapwarden.mitigation.rpz.policy import Response, ResponsePolicy, strongest
@@ -79,11 +80,7 @@ class Rpz:
         self.measures = self._policy.measures
         self._netns, self._clock, self._zone_file = netns, clock, zone_file
         self._verify = [Peer.parse(text) for text in verify]
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-        except OSError as problem:
-            raise MitigationError(f"{folder}: {problem.strerror}") from problem
-        self._entries = Entries(folder / "rpz.db", self._policy, passthru)
+        self._entries = Entries(folder_for(folder) / "rpz.db", self._policy, passthru)
         self._zone = Zone(self._entries, zone, ttl=ttl)
         self._primary = Primary(
             self._zone,

@@ -14,6 +14,7 @@ from tapwarden.model.ports import Mitigator
 SETTINGS: dict[str, Callable[[str, Path], dict[str, object]]] = {
     "nftables": lambda netns, _folder: {"netns": netns},
     "rpz": lambda netns, folder: {"netns": netns, "folder": folder, "sinkhole": ("198.18.0.9",)},
+    "bouncer": lambda netns, folder: {"netns": netns, "folder": folder, "keys": {"edge": "k" * 32}},
 }
 """What each mitigator needs to work in a namespace and a folder of the test's own."""
 
