@@ -132,43 +132,11 @@ fn smb(octets: &[u8], _direction: Direction) -> Probe {
     }
 }
 
-/// DCERPC over TCP and UDP.
-pub static DCERPC: Protocol = Protocol {
-    name: "dcerpc",
-    carriers: &[Carrier::Tcp, Carrier::Udp],
-    patterns: &[
-        Pattern::tcp(TS, b"\x05\x00").confirmed(dcerpc, 0, 0),
-        Pattern::tcp(TC, b"\x05\x00").confirmed(dcerpc, 0, 0),
-        Pattern::udp(TS, b"\x04\x00").confirmed(dcerpc_datagram, 0, 0),
-    ],
-    ..Protocol::DETECTED
-};
-
 fn from(direction: Direction, is_request: bool) -> Probe {
     if is_request == (direction == TS) {
         Probe::Certain
     } else {
         Probe::Reversed
-    }
-}
-
-fn dcerpc(octets: &[u8], direction: Direction) -> Probe {
-    match octets.first_chunk::<16>() {
-        Some(&[5, 0, kind, _, order, character, ..]) if order & 0xee == 0 && character <= 3 => {
-            from(direction, kind == 0 || kind == 14)
-        }
-        _ => Probe::No,
-    }
-}
-
-fn dcerpc_datagram(octets: &[u8], direction: Direction) -> Probe {
-    match octets.first_chunk::<80>() {
-        Some(&[4, kind, _, _, order, character, float, ..])
-            if order & 0xee == 0 && character <= 3 && float == 0 && kind <= 19 =>
-        {
-            from(direction, matches!(kind, 0 | 1 | 7 | 8))
-        }
-        _ => Probe::No,
     }
 }
 
@@ -483,13 +451,6 @@ mod tests {
     #[test]
     fn first_octets_betray_their_protocol() {
         assert_eq!(rdp(b"\x03\x00\x00\x13", TS), Probe::Certain);
-        assert_eq!(
-            dcerpc(
-                b"\x05\x00\x0b\x03\x10\x00\x00\x00\x48\x00\x00\x00\x01\x00\x00\x00",
-                TC
-            ),
-            Probe::Certain
-        );
         assert_eq!(sip(b"OPTIONS sip:a@b SIP/2.0\r\n", TS), Probe::Certain);
         assert_eq!(snmp(b"\x30\x26\x02\x01\x01\x04\x06public", TS), Probe::Certain);
         assert_eq!(mqtt(b"\x10\x0c\x00\x04MQTT", TS), Probe::Certain);

@@ -332,7 +332,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &dns::PROTOCOL,
     &detected::HTTP2,
     &detected::SMB,
-    &detected::DCERPC,
+    &dcerpc::PROTOCOL,
     &detected::RFB,
     &detected::IMAP,
     &detected::MQTT,

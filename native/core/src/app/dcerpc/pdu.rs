@@ -37,10 +37,16 @@ pub mod kind {
     pub const REQUEST: u8 = 0;
     /// Its result.
     pub const RESPONSE: u8 = 2;
+    /// A call failed.
+    pub const FAULT: u8 = 3;
+    /// A call was not accepted.
+    pub const REJECT: u8 = 6;
     /// Asks for interfaces.
     pub const BIND: u8 = 11;
     /// Says which are granted.
     pub const BIND_ACK: u8 = 12;
+    /// Grants none.
+    pub const BIND_NAK: u8 = 13;
     /// Asks for more interfaces.
     pub const ALTER_CONTEXT: u8 = 14;
     /// Says which are granted.

@@ -36,7 +36,6 @@ fn carriers() -> impl Iterator<Item = &'static Protocol> {
 }
 
 fn interface(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
-    there()?;
     builder.ask_for("dcerpc")?;
     let parts: Vec<&str> = argument.text.split(',').collect();
     let (uuid, version, any_fragment) = match parts[..] {
@@ -67,13 +66,6 @@ fn interface(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     Ok(())
 }
 
-fn there() -> Outcome {
-    match carriers().next() {
-        Some(_) => Ok(()),
-        None => Err(Fault::not_there_yet("DCE RPC is not there yet")),
-    }
-}
-
 /// A UUID with its dashes or without any.
 fn read_uuid(text: &str) -> Option<[u8; 16]> {
     let bare = match text.len() {
@@ -96,7 +88,6 @@ fn read_uuid(text: &str) -> Option<[u8; 16]> {
 }
 
 fn operation(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
-    there()?;
     builder.ask_for("dcerpc")?;
     let mut ranges = Vec::new();
     for part in argument.text.split(',') {
