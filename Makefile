@@ -7,7 +7,7 @@ CARGO   := cd native && cargo
 IFACE   ?=
 PCAP    ?=
 
-.PHONY: help run test pictures lint types conformance bench fuzz format clean
+.PHONY: help run test pictures lint types conformance bench elasticsearch fuzz format clean
 
 help:
 	@echo "make run               set up and start Tapwarden on this host (IFACE=eth0 for another interface)"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint              ruff, mypy --strict, rustfmt, clippy"
 	@echo "make conformance       the same alerts as Suricata on the same packets (needs ../shared/conformance)"
 	@echo "make bench             packets a second, beside Suricata where it is installed"
+	@echo "make elasticsearch     a real Elasticsearch server on loopback, for a trial (STOP=1 ends it)"
 	@echo "make fuzz              every fuzz target for a while (SECONDS_EACH=60)"
 
 # The package with its native core (release build), its dependencies and those of the tests, in a virtual environment.
@@ -59,6 +60,9 @@ conformance: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	@$(BIN)/python bench/read.py
+
+elasticsearch:
+	@$(if $(STOP),tools/elasticsearch.sh stop,tools/elasticsearch.sh start) .elasticsearch/trial
 
 fuzz:
 	@tools/fuzz.sh
