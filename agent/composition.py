@@ -25,6 +25,9 @@ from tapwarden.agent.report.formats import FORMATTERS
 from tapwarden.agent.report.profile import shipped_profiles
 from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.store.cases import SqlCaseStore
+from tapwarden.agent.store.classes import EventClass
+from tapwarden.agent.store.elastic import ElasticEventStore
+from tapwarden.agent.store.elastic import Settings as ElasticSettings
 from tapwarden.agent.store.embedded import EmbeddedEventStore
 from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.store.spool import Fsync, Spool
@@ -176,14 +179,44 @@ def open_cases(config: Config, layout: Layout) -> SqlCaseStore:
     return SqlCaseStore(where) if "://" in where else SqlCaseStore.at(layout.state(where))
 
 
-def open_events(config: Config, layout: Layout, clock: Clock) -> EmbeddedEventStore:
-    """The event store. Raises StoreError."""
+def open_events(config: Config, layout: Layout, clock: Clock) -> EventStore:
+    """The event store. Raises StoreError, ConfigError for a secret that cannot be read."""
     folder = layout.state(config.store.path)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
     except OSError as error:
         raise StoreError(f"cannot make {folder}: {error.strerror}") from error
+    if config.store.backend == "elasticsearch":
+        return ElasticEventStore(elasticsearch_of(config, layout), folder / "refused.json")
     return EmbeddedEventStore(folder, clock)
+
+
+def elasticsearch_of(config: Config, layout: Layout) -> ElasticSettings:
+    """The cluster as configured, its secrets read. Raises ConfigError."""
+    cluster, kept = config.store.elasticsearch, config.retention
+    key = "store.elasticsearch"
+
+    def secret(file: str, name: str) -> str:
+        return read_token(layout.setting(file), f"{key}.{name}") if file else ""
+
+    return ElasticSettings(
+        urls=cluster.urls,
+        prefix=cluster.prefix,
+        user=cluster.user,
+        password=secret(cluster.password_file, "password_file"),
+        api_key=secret(cluster.api_key_file, "api_key_file"),
+        ca_file=str(layout.setting(cluster.ca_file)) if cluster.ca_file else "",
+        compress=cluster.compress,
+        timeout_s=cluster.timeout.total_seconds(),
+        shard_octets=cluster.shard_size,
+        keep={
+            EventClass.ALERT: kept.alerts,
+            EventClass.DNS: kept.dns,
+            EventClass.NETWORK: kept.network,
+            EventClass.DETAIL: kept.detail,
+        },
+        max_octets=cluster.max_size,
+    )
 
 
 @contextmanager
@@ -273,15 +306,15 @@ def policy_of(policy: PolicyConfig) -> Policy:
     )
 
 
-def read_token(path: Path) -> str:
+def read_token(path: Path, key: str = "token_file") -> str:
     """A secret from a file only its owner may read. Raises ConfigError."""
     try:
         if path.stat().st_mode & 0o007:
-            raise ConfigError(f"{path} can be read by everyone on this host; chmod 600 {path}", key="token_file")
+            raise ConfigError(f"{path} can be read by everyone on this host; chmod 600 {path}", key=key)
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is no text"
-        raise ConfigError(f"{path}: {reason}", key="token_file") from error
+        raise ConfigError(f"{path}: {reason}", key=key) from error
 
 
 def sensor_name(config: Config) -> str:

@@ -9,6 +9,7 @@ from tapwarden.agent.health import Health
 from tapwarden.agent.report.profile import read_clock
 from tapwarden.agent.supervisor import notify
 from tapwarden.model.errors import StoreError
+from tapwarden.model.ports import Expiring
 from tapwarden.model.report import ReportState
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,9 @@ class Duties:
         """Retention, and whether the disk will hold what has to be kept."""
         parts, now = self._parts, self._parts.clock.now()
         try:
+            if isinstance(parts.events, Expiring):
+                for name in parts.events.expire(now):
+                    log.info("retention=dropped name=%r", name)
             keeping.drop(parts.config, parts.layout, now)
             kept = keeping.examine(parts.config, parts.layout, now)
         except StoreError as error:

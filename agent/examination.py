@@ -13,9 +13,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tapwarden.agent import keeping
-from tapwarden.agent.composition import read_token, reporter_of
+from tapwarden.agent.composition import elasticsearch_of, read_token, reporter_of
 from tapwarden.agent.config import Config, Layout
 from tapwarden.agent.sensing import detection
+from tapwarden.agent.store import elastic
 from tapwarden.collectors.interface import default_interface, is_up
 from tapwarden.model.errors import ConfigError, StoreError
 
@@ -174,6 +175,17 @@ def examine_stores(config: Config, layout: Layout) -> Iterator[Finding]:
         yield Finding(part, state, f"{folder}: {free / 1e9:.1f} GB free", "free space, or lower retention.max_size")
 
 
+def examine_elasticsearch(config: Config, layout: Layout) -> Iterator[Finding]:
+    """Whether the cluster can be reached, is one we know, and takes events."""
+    if config.store.backend != "elasticsearch":
+        return
+    try:
+        for state, text, advice in elastic.examine(elasticsearch_of(config, layout)):
+            yield Finding("elasticsearch", state, text, advice)
+    except ConfigError as error:
+        yield Finding("elasticsearch", "fail", str(error), "correct store.elasticsearch")
+
+
 def examine_retention(config: Config, layout: Layout) -> Iterator[Finding]:
     """Whether what has to be kept can be kept."""
     try:
@@ -244,6 +256,7 @@ CHECKS: tuple[Callable[[Config, Layout], "Sequence[Finding] | Iterator[Finding]"
     examine_nft,
     examine_time,
     examine_stores,
+    examine_elasticsearch,
     examine_retention,
     examine_rules,
     examine_reporting,

@@ -35,6 +35,17 @@ def _https(value: str) -> str:
     return value
 
 
+def _node(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.username or parts.query:
+        raise ValueError(f"{value!r} is not a node's URL, for example https://es1.example:9200")
+    try:
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"{value!r} has no valid port") from None
+    return value if port else f"{parts.scheme}://{parts.netloc}:9200{parts.path}"
+
+
 Network = Annotated[str, AfterValidator(_network)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -69,12 +80,49 @@ class Sensor(Section):
         return self
 
 
+class Elasticsearch(Section):
+    """The cluster that events are kept in with ``backend: elasticsearch``."""
+
+    urls: tuple[Annotated[str, AfterValidator(_node)], ...] = ()
+    prefix: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")] = "tapwarden"
+    user: str = ""
+    password_file: str = ""
+    api_key_file: str = ""
+    ca_file: str = ""
+    compress: bool = True
+    timeout: Duration = timedelta(seconds=30)
+    shard_size: Size = 25_000_000_000
+    max_size: Size = 0
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> "Elasticsearch":
+        if bool(self.user) != bool(self.password_file):
+            raise ValueError("give both user and password_file")
+        if self.user and self.api_key_file:
+            raise ValueError("give user and password_file, or api_key_file, not both")
+        secret = self.user or self.api_key_file
+        for url in self.urls:
+            parts = urlsplit(url)
+            if secret and parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
+                raise ValueError(f"a password or API key would cross the network readable: write https:// in {url}")
+        return self
+
+
 class Store(Section):
     """Where events and cases are kept."""
 
-    backend: Literal["embedded"] = "embedded"
+    backend: Literal["embedded", "elasticsearch"] = "embedded"
     path: Text = "events"
+    elasticsearch: Elasticsearch = Elasticsearch()
     cases: Text = "cases/cases.db"
+
+    @model_validator(mode="after")
+    def _reachable(self) -> "Store":
+        if self.backend == "elasticsearch" and not self.elasticsearch.urls:
+            raise ValueError(
+                'backend: elasticsearch needs elasticsearch.urls, for example ["https://es1.example:9200"]'
+            )
+        return self
 
 
 class Spool(Section):

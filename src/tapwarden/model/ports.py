@@ -76,6 +76,15 @@ class Flushable(Protocol):
         ...
 
 
+@runtime_checkable
+class Expiring(Protocol):
+    """A store elsewhere that drops by itself what was kept long enough. Raises StoreError."""
+
+    def expire(self, now: datetime) -> Sequence[str]:
+        """Drop whole partitions by age and size; their names."""
+        ...
+
+
 class EventStore(Protocol):
     """Append-only, large, searched. Methods raise StoreError, and ValueError for a question that makes no sense."""
 

@@ -1,7 +1,8 @@
 """What every event store promises. A new entry in the table of stores is covered for free."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,6 @@ JA4 = "t13d1516h2_8daaf6152771_e5627efa2ab1"
 CERTIFICATE = "6c:7e:71:31:5b:0e:ad:d3:19:c8:fe:43:c5:f7:1e:40:84:d3:0a:c9"
 EVERYTHING = EventQuery()
 COMMUNITY_ID = "1:LQU9qZlK+B5F3KDmev6m5PMibrg="
-
-
-class FixedClock:
-    """Always noon."""
-
-    def now(self) -> datetime:
-        return NOW
 
 
 def an_event(kind: str, minutes_ago: float, origin: str = "", **members: Any) -> Event:
@@ -142,12 +136,26 @@ def a_morning() -> list[Event]:
     ]
 
 
+OpenStore = Callable[[Path], AbstractContextManager[EventStore]]
+
+
 @pytest.fixture(params=EVENT_STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventStore]:
+def store(
+    request: pytest.FixtureRequest, event_stores: Mapping[str, OpenStore], tmp_path: Path
+) -> Iterator[EventStore]:
     """An empty store of each kind."""
-    opened = EVENT_STORES[request.param](tmp_path, FixedClock())
-    yield opened
-    opened.close()
+    with event_stores[request.param](tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module", params=EVENT_STORES)
+def filled(
+    request: pytest.FixtureRequest, event_stores: Mapping[str, OpenStore], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EventStore]:
+    """A store of each kind that holds ``a_morning``, for tests that only read."""
+    with event_stores[request.param](tmp_path_factory.mktemp("filled")) as opened:
+        opened.append(a_morning())
+        yield opened
 
 
 @pytest.fixture
@@ -241,15 +249,6 @@ def test_a_query_finds_what_it_says(filled: EventStore, query: EventQuery, place
     assert list(filled.search(query).events) == [events[place] for place in places]
     assert filled.count(query) == len(places)
     assert sum(bucket.count for bucket in filled.histogram(query, interval_s=3600)) == len(places)
-
-
-@pytest.fixture(scope="module", params=EVENT_STORES)
-def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventStore]:
-    """A store of each kind that holds ``a_morning``, for tests that only read."""
-    opened = EVENT_STORES[request.param](tmp_path_factory.mktemp("filled"), FixedClock())
-    opened.append(a_morning())
-    yield opened
-    opened.close()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,183 @@
+"""Bulk requests: one of them sent until each of its documents has an answer that is final."""
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from elastic_transport import SerializationError, TransportError
+from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
+
+from tapwarden.agent.store.elastic.connection import talking
+from tapwarden.model.errors import StoreError
+from tapwarden.model.event import Event
+
+CHUNK_OCTETS = 4 << 20
+"""Of one request before compression: large enough that the server's work is all that counts, small enough for its
+default limit on requests (100 MB) and for what it holds in memory of several sensors."""
+
+CHUNK_DOCUMENTS = 5000
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S = 0.1, 3.0, 20.0
+"""Pauses before what the server was too busy for is sent again: doubled, up to so long, over so long."""
+
+CREATED, KNOWN, BAD, GONE = 201, 409, 400, 404
+BUSY = frozenset({429, 500, 502, 503, 504})
+
+ANSWER = "items.*.status,items.*._index,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+
+
+@dataclass(slots=True)
+class Item:
+    """A document to create under the event's id in this alias or data stream."""
+
+    event: Event
+    name: str
+    octets: bytes
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a request's items. ``created`` says in which index; ``refused`` are those the server takes in no
+    case, with its reason. ``missing``: there is no index to write to, the rest was not sent."""
+
+    created: dict[str, str] = field(default_factory=dict)
+    known: int = 0
+    refused: list[tuple[Item, str]] = field(default_factory=list)
+    missing: bool = False
+    retried: int = 0
+
+    def add(self, other: "Outcome") -> None:
+        """Take in what became of others."""
+        self.created |= other.created
+        self.known += other.known
+        self.refused += other.refused
+        self.missing = self.missing or other.missing
+        self.retried += other.retried
+
+
+class Bulk:
+    """Sends items; usable from several threads at once. Raises StoreError."""
+
+    def __init__(
+        self,
+        client: Elasticsearch,
+        *,
+        compress: bool,
+        pause: Callable[[float], None],
+        monotonic: Callable[[], float],
+        random: Random,
+    ) -> None:
+        self._client, self._compress = client, compress
+        self._pause, self._monotonic, self._random = pause, monotonic, random
+
+    def send(self, items: Sequence[Item], *, data_stream: bool) -> Outcome:
+        """Create these documents; what is busy is tried again for a while.
+
+        Where an answer was lost, what the server then says is there already counts as created.
+        """
+        outcome = Outcome()
+        deadline = self._monotonic() + PATIENCE_S
+        pause_s = FIRST_PAUSE_S
+        waiting, uncertain = list(items), False
+        while waiting:
+            trouble: StoreError | None = None
+            try:
+                with talking("store events"):
+                    answers = self._request(waiting, data_stream)
+            except StoreError as error:
+                halves = self._halved(error, waiting, data_stream)
+                if halves is not None:
+                    for half in halves:
+                        outcome.add(half)
+                    return outcome
+                if not _worth_repeating(error):
+                    raise
+                trouble, uncertain = error, uncertain or not isinstance(error.__cause__, ApiError)
+            else:
+                waiting, trouble = self._settle(waiting, answers, outcome, uncertain)
+            if not waiting or outcome.missing:
+                break
+            if self._monotonic() + pause_s > deadline:
+                raise trouble or StoreError("cannot store events")
+            self._pause(pause_s * (0.5 + self._random.random()))
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            outcome.retried += len(waiting)
+        return outcome
+
+    def delete(self, index: str, ids: Sequence[str]) -> None:
+        """Remove events from one index: those that another one turned out to have."""
+        lines = b"".join(b'{"delete":{"_index":"%b","_id":"%b"}}\n' % (index.encode(), id_.encode()) for id_ in ids)
+        with talking("remove what is stored twice"):
+            self._post(lines, {})
+
+    def _request(self, items: Sequence[Item], data_stream: bool) -> Sequence[dict[str, Any]]:
+        lines = b"".join(
+            b'{"create":{"_index":"%b","_id":"%b"}}\n%b\n' % (item.name.encode(), item.event.id.encode(), item.octets)
+            for item in items
+        )
+        # never let a missing alias become an index of that name
+        target = {"require_data_stream" if data_stream else "require_alias": "true"}
+        answers: Sequence[dict[str, Any]] = self._post(lines, target | {"filter_path": ANSWER})["items"]
+        if len(answers) != len(items):
+            raise StoreError("cannot store events: the answer is damaged")
+        return answers
+
+    def _post(self, lines: bytes, params: dict[str, str]) -> Any:
+        headers = {"content-type": "application/x-ndjson", "accept": "application/json"}
+        if self._compress:
+            # level 1: five times as fast as the client's own 9, for a tenth more octets
+            packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+            lines = packer.compress(lines) + packer.flush()
+            headers["content-encoding"] = "gzip"
+        return self._client.perform_request("POST", "/_bulk", params=params, headers=headers, body=lines).body
+
+    def _settle(
+        self, items: Sequence[Item], answers: Sequence[dict[str, Any]], outcome: Outcome, uncertain: bool
+    ) -> tuple[list[Item], StoreError | None]:
+        """Take in the answers; what has to be sent again, and why."""
+        again: list[Item] = []
+        trouble: StoreError | None = None
+        for item, answer in zip(items, answers, strict=True):
+            result = answer.get("create", answer)
+            status = result.get("status")
+            if status == CREATED or (status == KNOWN and uncertain):
+                outcome.created[item.event.id] = result.get("_index", "")
+            elif status == KNOWN:
+                outcome.known += 1
+            elif status == BAD:
+                outcome.refused.append((item, _reason(result)))
+            elif status == GONE:
+                outcome.missing = True
+            elif status in BUSY:
+                again.append(item)
+                trouble = trouble or StoreError(f"cannot store events: {_reason(result)} ({status})")
+            else:
+                raise StoreError(f"cannot store events: {_reason(result)} ({status})")
+        return again, trouble
+
+    def _halved(self, error: StoreError, items: Sequence[Item], data_stream: bool) -> Sequence[Outcome] | None:
+        """For a request that is too large for the server or something before it: both halves by themselves."""
+        cause = error.__cause__
+        if not isinstance(cause, ApiError) or cause.status_code != 413 or len(items) < 2:
+            return None
+        middle = len(items) // 2
+        return [self.send(half, data_stream=data_stream) for half in (items[:middle], items[middle:])]
+
+
+def _worth_repeating(error: StoreError) -> bool:
+    cause = error.__cause__
+    if isinstance(cause, ApiError):
+        return cause.status_code in BUSY
+    return cause is None or (
+        isinstance(cause, TransportError | SerializationError) and not isinstance(cause, UnsupportedProductError)
+    )
+
+
+def _reason(result: dict[str, Any]) -> str:
+    error = result.get("error") or {}
+    reason = (
+        (error.get("caused_by") or {}).get("reason") or error.get("reason") or error.get("type") or "no reason given"
+    )
+    return str(reason)[:500]
