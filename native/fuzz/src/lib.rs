@@ -105,7 +105,9 @@ pub fn layer(octets: &[u8]) {
 /// Ask for everything rules and records could ask for.
 fn ask(protocol: &Protocol, parser: &mut dyn Parser) {
     let transactions = parser.transactions_mut();
-    for id in transactions.first()..transactions.end() {
+    let mut next = 0;
+    while let Some(id) = transactions.next_from(next) {
+        next = id + 1;
         let Some(tx) = transactions.get_mut(id) else {
             continue;
         };

@@ -23,38 +23,6 @@ const fn on_ports(carrier: Carrier, ports: &'static [u16], probe: ProbeFn) -> Pr
     }
 }
 
-/// HTTP/2 with its connection preface (RFC 9113 section 3.4).
-pub static HTTP2: Protocol = Protocol {
-    name: "http2",
-    patterns: &[Pattern::tcp(TS, b"PRI * HTTP/2.0\r\n").nocase()],
-    probing: &[Probing {
-        carrier: Carrier::Tcp,
-        ports: &[80],
-        client_ports: &[],
-        min: 9,
-        max: 24,
-        to_server: None,
-        to_client: Some(http2_settings),
-    }],
-    ..Protocol::DETECTED
-};
-
-/// A server's first frame: SETTINGS on stream 0, or one that refuses.
-fn http2_settings(octets: &[u8], _direction: Direction) -> Probe {
-    let Some(header) = octets.first_chunk::<9>() else {
-        return Probe::Unsure;
-    };
-    let len = u32::from_be_bytes([0, header[0], header[1], header[2]]);
-    let reserved_or_stream = u32::from_be_bytes([header[5], header[6], header[7], header[8]]);
-    let is_settings =
-        header[3] == 4 && header[4] <= 1 && reserved_or_stream == 0 && len % 6 == 0 && len <= 16_384;
-    if is_settings {
-        Probe::Certain
-    } else {
-        Probe::No
-    }
-}
-
 /// Remote framebuffer (RFC 6143).
 pub static RFB: Protocol = Protocol {
     name: "rfb",

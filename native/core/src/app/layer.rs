@@ -136,6 +136,8 @@ pub struct AppLayer {
     port: u16,
     /// The parser asked to look again.
     changing: bool,
+    /// What it wants the next parser to know.
+    note: Vec<u8>,
 }
 
 /// How far detection of a direction got.
@@ -592,6 +594,14 @@ impl AppLayer {
             if let Some(announced) = announced.take() {
                 parser.announced(&announced.note);
             }
+            let note = std::mem::take(&mut self.note);
+            if !note.is_empty()
+                && self
+                    .expected
+                    .is_some_and(|expected| std::ptr::eq(expected, protocol))
+            {
+                parser.announced(&note);
+            }
             parser
         });
         let mut requests = Requests::default();
@@ -622,6 +632,7 @@ impl AppLayer {
             self.original = Some(protocol);
             self.expected = super::protocol(name);
             self.port = requests.change_port;
+            self.note = requests.note;
         }
     }
 

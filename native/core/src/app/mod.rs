@@ -10,6 +10,7 @@ pub mod detected;
 pub mod dns;
 pub mod ftp;
 pub mod http1;
+pub mod http2;
 pub mod layer;
 mod octets;
 pub mod quic;
@@ -273,6 +274,8 @@ pub struct Requests {
     pub change_port: u16,
     /// What follows is encrypted: raw payload and stream inspection of both directions ends, parsing goes on.
     pub opaque_payload: bool,
+    /// What the parser of the protocol changed to is to know ([`Parser::announced`]).
+    pub note: Vec<u8>,
     /// A flow that will come (FTP data, ...).
     pub expect: Option<Expectation>,
 }
@@ -317,8 +320,20 @@ pub trait Transactions {
     fn get(&self, id: u64) -> Option<&dyn Transaction>;
     /// The same, to change it.
     fn get_mut(&mut self, id: u64) -> Option<&mut dyn Transaction>;
+    /// Id of the first one held from `id` on; may name one that is gone.
+    fn next_from(&self, id: u64) -> Option<u64> {
+        let id = id.max(self.first());
+        (id < self.end()).then_some(id)
+    }
     /// Let one go (the engine is done with it).
     fn release(&mut self, id: u64);
+}
+
+impl dyn Transactions + '_ {
+    /// Ids of those held; may name some that are gone.
+    pub fn ids(&self) -> impl Iterator<Item = u64> + '_ {
+        std::iter::successors(self.next_from(0), |id| self.next_from(id + 1))
+    }
 }
 
 /// All protocols, in the order they are tried. One line each.
@@ -330,7 +345,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &ftp::PROTOCOL,
     &ftp::data::PROTOCOL,
     &dns::PROTOCOL,
-    &detected::HTTP2,
+    &http2::PROTOCOL,
     &detected::SMB,
     &dcerpc::PROTOCOL,
     &detected::RFB,

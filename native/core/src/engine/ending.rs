@@ -86,7 +86,8 @@ impl Path {
 fn transactions_wait(app: &AppLayer, direction: Direction) -> bool {
     let Some(parser) = &app.parser else { return false };
     let transactions = parser.transactions();
-    (transactions.first()..transactions.end())
+    transactions
+        .ids()
         .filter_map(|id| transactions.get(id))
         .any(|transaction| !transaction.meta().detect[direction.index()].done)
 }

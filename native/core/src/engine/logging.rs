@@ -35,7 +35,9 @@ impl Log<'_, '_> {
             return;
         };
         let transactions = parser.transactions_mut();
-        for id in transactions.first()..transactions.end() {
+        let mut next = 0;
+        while let Some(id) = transactions.next_from(next) {
+            next = id + 1;
             let Some(transaction) = transactions.get_mut(id) else {
                 continue;
             };

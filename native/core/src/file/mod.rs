@@ -261,7 +261,9 @@ impl File {
 
     /// Write the members of EVE's `fileinfo`, without its braces.
     pub fn write_info(&self, tx_id: u64, json: &mut Json<'_>) {
-        json.str("filename", &self.name);
+        if !self.name.is_empty() {
+            json.str("filename", &self.name);
+        }
         json.bool("gaps", self.gaps);
         json.str("state", self.state.name());
         if let Some(digests) = self.digests() {

@@ -131,10 +131,14 @@ impl Watch {
             return;
         };
         let Some(parser) = &about.app.parser else { return };
-        let ids = parser.transactions().first()..parser.transactions().end();
+        let mut next = parser.transactions().next_from(0);
         let all = Arc::clone(&self.looks);
         let looks = all.iter().find(|looks| std::ptr::eq(looks.protocol, protocol));
-        for id in ids {
+        while let Some(id) = next {
+            let following = |about: &crate::rule::FlowScene<'_>| {
+                about.app.parser.as_ref()?.transactions().next_from(id + 1)
+            };
+            next = scene.flow.as_ref().and_then(following);
             let done = {
                 let Some(about) = &scene.flow else { return };
                 let Some(transaction) = about

@@ -345,7 +345,9 @@ fn give_up(about: &mut super::FlowScene<'_>, packet: &Packet<'_>) {
     }
     if let Some(parser) = about.app.parser.as_mut() {
         let transactions = parser.transactions_mut();
-        for id in transactions.first()..transactions.end() {
+        let mut next = 0;
+        while let Some(id) = transactions.next_from(next) {
+            next = id + 1;
             if let Some(transaction) = transactions.get_mut(id) {
                 transaction.meta_mut().detect[direction.index()].done = true;
                 transaction.inspected(direction);

@@ -53,12 +53,11 @@ pub(super) fn run(
     let Some(groups) = set.transactions_of(protocol, direction) else {
         return;
     };
-    let Some(parser) = about.app.parser.as_ref() else {
-        return;
-    };
-    let (first, end) = (parser.transactions().first(), parser.transactions().end());
+    let next_from = |about: &FlowScene<'_>, id| about.app.parser.as_ref()?.transactions().next_from(id);
     let over = about.app.ended[direction.index()] || packet.pseudo && packet.stream_ended;
-    for id in first..end {
+    let mut next = 0;
+    while let Some(id) = next_from(about, next) {
+        next = id + 1;
         let Some(transaction) = transaction_mut(about, id) else {
             continue;
         };

@@ -7,13 +7,14 @@
 
 mod body;
 mod header;
-mod inflate;
+pub(in crate::app) mod inflate;
 mod multipart;
 mod options;
 mod record;
 mod request;
 mod response;
 mod transaction;
+mod upgrade;
 mod uri;
 
 use std::sync::Arc;

@@ -393,6 +393,7 @@ impl HttpParser {
             if upgrade.as_deref() == Some(b"h2c") && crate::app::protocol("http2").is_some() {
                 requests.change_protocol = Some("http2");
                 requests.change_port = port;
+                requests.note = super::upgrade::note(tx);
             } else {
                 self.tunnel = true;
             }

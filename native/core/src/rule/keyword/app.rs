@@ -183,7 +183,13 @@ pub const KEYWORDS: &[Keyword] = &[
     ),
 ];
 
-fn value(builder: &mut Builder<'_>, name: &'static str, app: &'static str, test: ValueTest) -> Outcome {
+/// A test on a value that protocols offer.
+pub(super) fn value(
+    builder: &mut Builder<'_>,
+    name: &'static str,
+    app: &'static str,
+    test: ValueTest,
+) -> Outcome {
     builder.ask_for(app)?;
     let slots = value_slots_of(name);
     if slots.is_empty() {
@@ -199,7 +205,8 @@ fn value(builder: &mut Builder<'_>, name: &'static str, app: &'static str, test:
     Ok(())
 }
 
-fn number(
+/// A number compared with a value that protocols offer.
+pub(super) fn number(
     builder: &mut Builder<'_>,
     name: &'static str,
     app: &'static str,

@@ -10,6 +10,7 @@ pub mod dcerpc;
 pub mod document;
 pub mod file;
 pub mod flow;
+pub mod http2;
 pub mod limits;
 pub mod memory;
 pub mod meta;
@@ -146,6 +147,7 @@ pub static FAMILIES: &[(&str, &[Keyword])] = &[
     ("Headers of packets", network::KEYWORDS),
     ("Values and events of protocols", app::KEYWORDS),
     ("Remote procedure calls", dcerpc::KEYWORDS),
+    ("HTTP/2", http2::KEYWORDS),
     ("Files", file::KEYWORDS),
     ("Datasets", dataset::KEYWORDS),
 ];

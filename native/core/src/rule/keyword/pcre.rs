@@ -123,7 +123,8 @@ fn in_buffer(builder: &mut Builder<'_>, buffer: &str, condition: Condition) -> O
             "leave the flag out, or name the buffer before the expression",
         ));
     }
-    builder.ask_for("http")?;
+    // These flags are older than HTTP/2: the arbiter keeps them to HTTP/1.
+    builder.ask_for("http1")?;
     let (list, last, open, base64) = (
         builder.list,
         builder.last_content,
