@@ -544,13 +544,15 @@ impl<'c> Builder<'c> {
             ));
         }
         super::finish::carriers(&mut header, &protocols, self.ip_protocols, self.app);
-        let groups = super::finish::groups(&mut self, &protocols)?;
+        let mut groups = super::finish::groups(&mut self, &protocols)?;
+        for group in &mut groups {
+            super::notation::apply(group).map_err(|fault| fail(at, fault))?;
+        }
         let payload_on = super::finish::payload_on(&self, &header).map_err(|fault| fail(at, fault))?;
         super::finish::check(&self, &groups).map_err(|fault| fail(at, fault))?;
         let mut payload = Chain {
             conditions: std::mem::take(&mut self.payload),
         };
-        let mut groups = groups;
         payload.finish();
         for group in &mut groups {
             group.chain.finish();

@@ -172,7 +172,12 @@ impl Content {
     /// `nocase`
     pub fn set_nocase(&mut self) {
         self.nocase = true;
-        self.pattern.make_ascii_lowercase();
+        self.change(<[u8]>::make_ascii_lowercase);
+    }
+
+    /// Look for another pattern of the same length.
+    pub fn change(&mut self, change: impl FnOnce(&mut [u8])) {
+        change(&mut self.pattern);
         self.rare = rarest(&self.pattern);
         self.finder = Finder::new(&*self.pattern).into_owned();
     }

@@ -120,6 +120,10 @@ pub fn groups(
     }
     for group in &mut groups {
         group.direction = builder.direction;
+        if group.name == "http.header.raw" && group.direction.is_none() {
+            let reason = "the headers of requests and of responses are looked at apart: say flow:to_server or to_client";
+            return Err(invalid(at, group.name, reason));
+        }
     }
     Ok(groups)
 }
@@ -175,7 +179,6 @@ pub fn check(builder: &Builder<'_>, groups: &[BufferGroup]) -> Result<(), Fault>
         }
     }
     for group in groups {
-        check_case(group)?;
         check_size(group)?;
     }
     if builder.fingerprint && !matches!(builder.app, "" | "tls" | "quic") {
@@ -230,31 +233,6 @@ fn required_octets(conditions: &[Condition], most: i64) -> i64 {
     } else {
         total + offset
     }
-}
-
-/// The host is in lower case: upper case cannot match, and `nocase` would say that it matters.
-fn check_case(group: &BufferGroup) -> Result<(), Fault> {
-    if group.name != "http.host" || !group.transforms.is_empty() {
-        return Ok(());
-    }
-    for condition in &group.chain.conditions {
-        let Condition::Content(content) = condition else {
-            continue;
-        };
-        if content.nocase {
-            return Err(Fault::hinted(
-                "the host is in lower case already",
-                "leave nocase out",
-            ));
-        }
-        if content.pattern.iter().any(u8::is_ascii_uppercase) {
-            return Err(Fault::hinted(
-                "the host is in lower case, the content is not",
-                "write it in lower case",
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// `bsize` against the contents.

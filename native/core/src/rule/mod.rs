@@ -21,6 +21,7 @@ pub mod lexer;
 pub mod load;
 pub mod matcher;
 pub mod memory;
+mod notation;
 pub mod parse;
 pub mod reputation;
 pub mod set;

@@ -91,7 +91,10 @@ pub const KEYWORDS: &[Keyword] = &[
     Keyword::new(
         "tls.fingerprint",
         "The certificate's SHA-1.",
-        ("tls", r#"tls.fingerprint:"4a:a3";"#),
+        (
+            "tls",
+            r#"tls.fingerprint:"4a:a3:66:76:82:cb:6b:23:bb:c3:58:47:23:a4:63:a7:78:a4:a1:18";"#,
+        ),
         |b, a| within(b, "tls.cert_fingerprint", a),
     )
     .quoted(Quotes::Yes)

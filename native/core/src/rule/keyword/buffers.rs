@@ -203,21 +203,32 @@ macro_rules! modifier {
     };
 }
 
-/// Sticky buffers as keywords: name, aliases, header protocol and value of the example, what it holds.
+macro_rules! sample {
+    () => {
+        "a"
+    };
+    ($sample:literal) => {
+        $sample
+    };
+}
+
+/// Sticky buffers as keywords: name, aliases, header protocol of the example, what it holds, content of the example.
 macro_rules! stickies {
-    ($(($name:literal, [$($alias:literal),*], $proto:literal, $doc:literal)),* $(,)?) => {
+    ($(($name:literal, [$($alias:literal),*], $proto:literal, $doc:literal $(, $sample:literal)?)),* $(,)?) => {
         &[
             $(Keyword::new(
                 $name,
                 $doc,
-                ($proto, concat!($name, "; content:\"a\";")),
+                ($proto, concat!($name, "; content:\"", sample!($($sample)?), "\";")),
                 enter!($name),
             ).alias(&[$($alias),*]).bare(),)*
             Keyword::new("http_uri", "The content before is in the URI.", ("http", "content:\"a\"; http_uri;"), modifier!("http_uri", "http.uri")).bare(),
             Keyword::new("http_raw_uri", "The content before is in the raw URI.", ("http", "content:\"a\"; http_raw_uri;"), modifier!("http_raw_uri", "http.uri.raw")).bare(),
             Keyword::new("http_method", "The content before is in the method.", ("http", "content:\"a\"; http_method;"), modifier!("http_method", "http.method")).bare(),
             Keyword::new("http_header", "The content before is in the headers.", ("http", "content:\"a\"; http_header;"), modifier!("http_header", "http.header")).bare(),
-            Keyword::new("http_raw_header", "The content before is in the raw headers.", ("http", "content:\"a\"; http_raw_header;"), modifier!("http_raw_header", "http.header.raw")).bare(),
+            // Its example says a direction: requests and responses are looked at apart.
+            Keyword::new("http.header.raw", "The headers as they were sent.", ("http", "flow:to_server; http.header.raw; content:\"a\";"), enter!("http.header.raw")).bare(),
+            Keyword::new("http_raw_header", "The content before is in the raw headers.", ("http", "flow:to_server; content:\"a\"; http_raw_header;"), modifier!("http_raw_header", "http.header.raw")).bare(),
             Keyword::new("http_cookie", "The content before is in the cookies.", ("http", "content:\"a\"; http_cookie;"), modifier!("http_cookie", "http.cookie")).bare(),
             Keyword::new("http_user_agent", "The content before is in the user agent.", ("http", "content:\"a\"; http_user_agent;"), modifier!("http_user_agent", "http.user_agent")).bare(),
             Keyword::new("http_host", "The content before is in the host.", ("http", "content:\"a\"; http_host;"), modifier!("http_host", "http.host")).bare(),
@@ -251,7 +262,6 @@ pub const KEYWORDS: &[Keyword] = stickies![
     ("http.host", [], "http", "The host, in lower case."),
     ("http.host.raw", [], "http", "The host as it was sent."),
     ("http.header", [], "http", "The headers, normalised."),
-    ("http.header.raw", [], "http", "The headers as they were sent."),
     (
         "http.header_names",
         ["http_header_names"],
@@ -363,7 +373,8 @@ pub const KEYWORDS: &[Keyword] = stickies![
         "tls.cert_fingerprint",
         ["tls_cert_fingerprint"],
         "tls",
-        "The certificate's SHA-1."
+        "The certificate's SHA-1.",
+        "4a:a3:66:76:82:cb:6b:23:bb:c3:58:47:23:a4:63:a7:78:a4:a1:18"
     ),
     ("tls.certs", [], "tls", "The certificates' octets."),
     ("tls.random", [], "tls", "The 32 octets of random."),
@@ -374,16 +385,35 @@ pub const KEYWORDS: &[Keyword] = stickies![
         "ja3.hash",
         ["ja3_hash"],
         "tls",
-        "JA3 of the client hello, over TLS or QUIC."
+        "JA3 of the client hello, over TLS or QUIC.",
+        "e7d705a3286e19ea42f587b344ee6865"
     ),
     ("ja3.string", ["ja3_string"], "tls", "JA3's text."),
-    ("ja3s.hash", [], "tls", "JA3S of the server hello."),
+    (
+        "ja3s.hash",
+        [],
+        "tls",
+        "JA3S of the server hello.",
+        "e7d705a3286e19ea42f587b344ee6865"
+    ),
     ("ja3s.string", [], "tls", "JA3S's text."),
     ("ja4.hash", [], "tls", "JA4 of the client hello."),
     ("ssh.proto", ["ssh_proto"], "ssh", "The protocol version."),
     ("ssh.software", ["ssh_software"], "ssh", "The software version."),
-    ("ssh.hassh", [], "ssh", "HASSH of the client."),
-    ("ssh.hassh.server", [], "ssh", "HASSH of the server."),
+    (
+        "ssh.hassh",
+        [],
+        "ssh",
+        "HASSH of the client.",
+        "e7d705a3286e19ea42f587b344ee6865"
+    ),
+    (
+        "ssh.hassh.server",
+        [],
+        "ssh",
+        "HASSH of the server.",
+        "e7d705a3286e19ea42f587b344ee6865"
+    ),
     ("ssh.hassh.string", [], "ssh", "The client's HASSH text."),
     ("ssh.hassh.server.string", [], "ssh", "The server's HASSH text."),
     (
@@ -408,7 +438,8 @@ pub const KEYWORDS: &[Keyword] = stickies![
         "quic.cyu.hash",
         [],
         "quic",
-        "CYU of Google's hello: MD5 of its text."
+        "CYU of Google's hello: MD5 of its text.",
+        "e7d705a3286e19ea42f587b344ee6865"
     ),
     ("quic.cyu.string", [], "quic", "CYU's text: version and tags."),
     ("krb5_cname", ["krb5.cname"], "krb5", "The client's name."),
