@@ -40,66 +40,6 @@ pub static IMAP: Protocol = Protocol {
     ..Protocol::DETECTED
 };
 
-/// SMB 1, 2 and 3 over NetBIOS sessions or TCP.
-pub static SMB: Protocol = Protocol {
-    name: "smb",
-    patterns: &[
-        Pattern::tcp(TS, b"\xffSMB").at(4).confirmed(smb, 36, 36),
-        Pattern::tcp(TC, b"\xffSMB").at(4).confirmed(smb, 36, 36),
-        Pattern::tcp(TS, b"\xfeSMB").at(4).confirmed(smb, 36, 36),
-        Pattern::tcp(TC, b"\xfeSMB").at(4).confirmed(smb, 36, 36),
-        Pattern::tcp(TS, b"\xfdSMB").at(4).confirmed(smb, 36, 36),
-        Pattern::tcp(TC, b"\xfdSMB").at(4).confirmed(smb, 36, 36),
-    ],
-    probing: &[Probing {
-        carrier: Carrier::Tcp,
-        ports: &[139, 445],
-        client_ports: &[],
-        min: 36,
-        max: 36,
-        to_server: Some(smb),
-        to_client: Some(smb),
-    }],
-    ..Protocol::DETECTED
-};
-
-/// A NetBIOS session packet (RFC 1002 section 4.3.1): (kind, length, rest).
-fn session_packet(octets: &[u8]) -> Option<(u8, usize, &[u8])> {
-    let (header, rest) = octets.split_first_chunk::<4>()?;
-    let known = matches!(header[0], 0 | 0x81..=0x85);
-    let len = usize::from(header[1] & 1) << 16 | usize::from(header[2]) << 8 | usize::from(header[3]);
-    known.then_some((header[0], len, rest))
-}
-
-fn has_smb_magic(octets: &[u8]) -> bool {
-    matches!(octets, [0xfd..=0xff, b'S', b'M', b'B', ..])
-}
-
-fn smb(octets: &[u8], _direction: Direction) -> Probe {
-    if octets.len() < 36 {
-        return Probe::Unsure;
-    }
-    let Some((kind, len, rest)) = session_packet(octets) else {
-        return Probe::No;
-    };
-    if has_smb_magic(rest) {
-        return Probe::Certain;
-    }
-    if kind == 0 {
-        return Probe::No;
-    }
-    match rest
-        .get(len..)
-        .filter(|next| next.len() >= 8)
-        .and_then(session_packet)
-    {
-        Some((_, _, next)) if has_smb_magic(next) => Probe::Certain,
-        Some(_) => Probe::No,
-        None if len < 256 => Probe::Unsure,
-        None => Probe::No,
-    }
-}
-
 fn from(direction: Direction, is_request: bool) -> Probe {
     if is_request == (direction == TS) {
         Probe::Certain
@@ -422,10 +362,6 @@ mod tests {
         assert_eq!(sip(b"OPTIONS sip:a@b SIP/2.0\r\n", TS), Probe::Certain);
         assert_eq!(snmp(b"\x30\x26\x02\x01\x01\x04\x06public", TS), Probe::Certain);
         assert_eq!(mqtt(b"\x10\x0c\x00\x04MQTT", TS), Probe::Certain);
-        assert_eq!(
-            smb(&[&b"\x00\x00\x00\x55\xffSMB"[..], &[0; 40]].concat(), TS),
-            Probe::Certain
-        );
     }
 
     proptest::proptest! {

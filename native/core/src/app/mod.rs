@@ -14,6 +14,7 @@ pub mod http2;
 pub mod layer;
 mod octets;
 pub mod quic;
+pub mod smb;
 pub mod smtp;
 pub mod ssh;
 pub mod table;
@@ -346,7 +347,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &ftp::data::PROTOCOL,
     &dns::PROTOCOL,
     &http2::PROTOCOL,
-    &detected::SMB,
+    &smb::PROTOCOL,
     &dcerpc::PROTOCOL,
     &detected::RFB,
     &detected::IMAP,

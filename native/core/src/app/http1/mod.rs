@@ -9,7 +9,7 @@ mod body;
 mod header;
 pub(in crate::app) mod inflate;
 mod multipart;
-mod options;
+pub(super) mod options;
 mod record;
 mod request;
 mod response;
