@@ -19,6 +19,8 @@ pub mod smtp;
 pub mod ssh;
 pub mod table;
 pub mod tls;
+#[cfg(test)]
+mod toy;
 pub mod transaction;
 
 pub use layer::{Announced, AppLayer, Fed, FlowFacts, Found};
@@ -366,6 +368,8 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &detected::DHCP,
     &quic::PROTOCOL,
     &detected::BITTORRENT_DHT,
+    #[cfg(test)]
+    &toy::PROTOCOL,
 ];
 
 /// The protocol that rules or records call `name`.

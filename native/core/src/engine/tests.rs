@@ -1,5 +1,7 @@
 //! Frames in, records out.
 
+mod toy;
+
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;

@@ -94,7 +94,7 @@ pub enum List {
 #[derive(Debug)]
 pub struct PendingGroup {
     /// The buffer.
-    pub sticky: &'static Sticky,
+    pub sticky: Sticky,
     /// Transforms so far.
     pub transforms: Vec<Transform>,
     /// Conditions so far.
@@ -378,7 +378,7 @@ impl<'c> Builder<'c> {
     ///
     /// # Errors
     /// The buffer before is empty, or of another protocol.
-    pub fn enter(&mut self, sticky: &'static Sticky) -> Result<(), Fault> {
+    pub fn enter(&mut self, sticky: &Sticky) -> Result<(), Fault> {
         self.close_buffer()?;
         if !sticky.app.is_empty() {
             self.ask_for(sticky.app)?;
@@ -398,7 +398,7 @@ impl<'c> Builder<'c> {
             Some(at) => at,
             None => {
                 self.groups.push(PendingGroup {
-                    sticky,
+                    sticky: *sticky,
                     transforms: Vec::new(),
                     conditions: Vec::new(),
                     at: self.at,
@@ -428,7 +428,7 @@ impl<'c> Builder<'c> {
     ///
     /// # Errors
     /// There is no content, or the content cannot be there.
-    pub fn move_content(&mut self, sticky: &'static Sticky, modifier: &str) -> Result<(), Fault> {
+    pub fn move_content(&mut self, sticky: &Sticky, modifier: &str) -> Result<(), Fault> {
         self.content(modifier)?;
         if self.list != List::Payload {
             return Err(format!("{modifier} cannot be used in a sticky buffer").into());
@@ -452,7 +452,7 @@ impl<'c> Builder<'c> {
             Some(to) => to,
             None => {
                 self.groups.push(PendingGroup {
-                    sticky,
+                    sticky: *sticky,
                     transforms: Vec::new(),
                     conditions: Vec::new(),
                     at: self.at,

@@ -6,7 +6,7 @@ use super::address;
 use super::builder::{Builder, Fault};
 use super::context::Context;
 use super::header::{Header, Protocols};
-use super::keyword::{find, similar, Argument, Keyword, Quotes, Takes};
+use super::keyword::{find, own, similar, Argument, Keyword, Quotes, Takes};
 use super::lexer::{fields, invalid, Choice, Fields, Piece};
 use super::signature::{Action, Origin, Problem, ProblemKind, Signature};
 
@@ -103,9 +103,13 @@ fn one(
 fn option(builder: &mut Builder<'_>, choice: &Choice<'_>) -> Result<(), Problem> {
     let Piece { text: name, at } = choice.name;
     builder.at = at;
-    let keyword = find(name).ok_or_else(|| unknown(name, at))?;
+    let Some(keyword) = find(name) else {
+        let value = choice.value.map(|value| value.text);
+        let done = own::option(builder, name, value).ok_or_else(|| unknown(name, at))?;
+        return done.map_err(|fault| problem(name, fault, at, at));
+    };
     let (argument, argument_at) = argument(keyword, choice)?;
-    (keyword.parse)(builder, argument).map_err(|fault| problem(keyword, fault, at, argument_at))
+    (keyword.parse)(builder, argument).map_err(|fault| problem(keyword.name, fault, at, argument_at))
 }
 
 fn unknown(name: &str, at: usize) -> Problem {
@@ -189,11 +193,11 @@ const NOT_YET: &[&str] = &[
     "pgsql.query",
 ];
 
-fn problem(keyword: &Keyword, fault: Fault, at: usize, argument_at: usize) -> Problem {
+fn problem(keyword: &str, fault: Fault, at: usize, argument_at: usize) -> Problem {
     Problem {
         kind: fault.kind,
         at: fault.at.map_or(at, |inside| argument_at + inside),
-        keyword: keyword.name.into(),
+        keyword: keyword.into(),
         reason: fault.reason,
         hint: fault.hint.into(),
     }

@@ -502,6 +502,7 @@ fn event(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
         .iter()
         .copied()
         .find(|known| *known == app)
+        .or_else(|| protocols.first().map(|protocol| protocol.name))
         .unwrap_or("");
     builder.ask_for(app)?;
     builder.transaction.push(TxCondition::Event {

@@ -14,7 +14,7 @@ pub enum Where {
 }
 
 /// A sticky buffer.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Sticky {
     /// Its keyword; protocols offer it under this name.
     pub name: &'static str,

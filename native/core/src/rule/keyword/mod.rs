@@ -16,6 +16,7 @@ pub mod memory;
 pub mod meta;
 pub mod network;
 pub mod number;
+pub mod own;
 pub mod pcre;
 pub mod transform;
 
