@@ -3,6 +3,8 @@
 import glob
 import json
 import secrets
+import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,15 +31,27 @@ class Detection:
     rule_count: int = 0
     indicator_count: int = 0
     complaints: list[str] = field(default_factory=list)
+    _engines: "weakref.WeakSet[Engine]" = field(default_factory=weakref.WeakSet)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def engine(self) -> "Engine":
         """A fresh engine."""
         engine = native("Engine")
-        try:
-            made: Engine = engine(self.config, self.rules, self.indicators)
-        except ValueError as error:
-            raise ConfigError(str(error), key="sensor.engine") from error
+        with self._lock:
+            try:
+                made: Engine = engine(self.config, self.rules, self.indicators)
+            except ValueError as error:
+                raise ConfigError(str(error), key="sensor.engine") from error
+            self._engines.add(made)
         return made
+
+    def use(self, rules: "RuleSet") -> None:
+        """Run these rules from now on, in engines that run (each between two packets) and in those to come."""
+        with self._lock:
+            self.rules, self.rule_count = rules, rules.loaded
+            running = list(self._engines)
+        for engine in running:
+            engine.swap_rules(rules)
 
 
 def detection(config: Config, layout: Layout, *, interface: str = "") -> Detection:
@@ -80,23 +94,50 @@ def new_run() -> str:
     return secrets.token_hex(6)
 
 
+def reload_rules(found: Detection, config: Config, layout: Layout) -> list[str]:
+    """Load the rule files again and run them; complaints about single rules.
+
+    Raises ConfigError, and nothing has changed, when a file cannot be read or none of its rules loads.
+    """
+    rules = _rule_set(found.config, config, layout)
+    if rules is None:
+        raise ConfigError("no rule files are configured", key="sensor.rules")
+    complaints = _complaints(rules)
+    if complaints and not rules.loaded:
+        raise ConfigError(f"none of {len(complaints)} rules loads; the first: {complaints[0]}", key="sensor.rules")
+    found.use(rules)
+    return complaints
+
+
 def _load_rules(found: Detection, config: Config, layout: Layout) -> None:
+    rules = _rule_set(found.config, config, layout)
+    if rules is not None:
+        found.rules, found.rule_count = rules, rules.loaded
+        found.complaints += _complaints(rules)
+
+
+def _rule_set(engine: str, config: Config, layout: Layout) -> "RuleSet | None":
     files = expanded(config.sensor.rules, layout, "sensor.rules")
     if not files:
-        return
+        return None
     rule_set = native("RuleSet")
     try:
-        rules: RuleSet = rule_set(found.config, [str(file) for file in files], str(layout.etc))
+        rules: RuleSet = rule_set(engine, [str(file) for file in files], str(layout.etc))
     except OSError as error:
         raise ConfigError(f"{error.filename or 'rules'}: {error.strerror or error}", key="sensor.rules") from error
     except ValueError as error:
         raise ConfigError(str(error), key="sensor.engine") from error
-    found.rules, found.rule_count = rules, rules.loaded
+    return rules
+
+
+def _complaints(rules: "RuleSet") -> list[str]:
+    complaints = []
     for file, line, column, sid, keyword, reason, hint in rules.errors:
         what = f"{keyword}: {reason}" if keyword else reason
-        found.complaints.append(
+        complaints.append(
             f"{file}:{line}:{column}: rule {sid or '?'} not loaded: {what}" + (f" ({hint})" if hint else "")
         )
+    return complaints
 
 
 def _load_indicators(found: Detection, config: Config, layout: Layout) -> None:

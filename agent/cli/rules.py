@@ -1,13 +1,19 @@
-"""``tapwarden rules``: what rules do to traffic."""
+"""``tapwarden rules``: what rules do to traffic, and new ones for a running agent."""
 
+import dataclasses
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import click
 
-from tapwarden.agent.cli.group import Failure, Group
+from tapwarden.agent.cli.group import Failure, Group, printable
 from tapwarden.agent.cli.output import print_json
 from tapwarden.agent.cli.rule_trial import Trial, explain, explanations_shown, summarise, summary_shown
+from tapwarden.agent.cli.session import configured, invocation
+from tapwarden.agent.rule_reload import last, running
 from tapwarden.agent.suricata_yaml import apply_setting, engine_config, read_suricata_yaml
 
 
@@ -70,3 +76,39 @@ def test(
                 explanations_shown(sid, [look for look in found["looks"] if look["sid"] == sid], limit=limit)
     if trial.problem:
         raise Failure(f"{capture}: {trial.problem}")
+
+
+@rules.command("reload")
+@click.option("--timeout", "timeout_s", type=click.IntRange(1), default=120, show_default=True, help="Seconds to wait.")
+def reload(timeout_s: int) -> None:
+    """Have the running agent load its rule files again, without losing a packet.
+
+    Waits until it did. When the new rules do not load, those before stay, and the exit code is 1. The files are those
+    that the agent's configuration named when it started; patterns in it are looked up again.
+    """
+    _, layout = configured(invocation())
+    before = last(layout)
+    if before is None or not running(layout):
+        raise Failure(f"no agent runs here (looked in {layout.run}); is it another --root?")
+    try:
+        os.kill(before.pid, signal.SIGHUP)
+    except ProcessLookupError as error:
+        raise Failure(f"the agent (process {before.pid}) is gone") from error
+    deadline = time.monotonic() + timeout_s
+    while (told := last(layout)) is None or told.number == before.number:
+        if time.monotonic() > deadline:
+            raise Failure(f"the agent (process {before.pid}) has not answered for {timeout_s} s; its log says more")
+        if not running(layout):
+            raise Failure(f"the agent (process {before.pid}) ended")
+        time.sleep(0.05)
+    if invocation().as_json:
+        print_json(dataclasses.asdict(told))
+    else:
+        for complaint in told.complaints:
+            click.echo(printable(complaint, keep_newlines=False), err=True)
+        if told.more:
+            click.echo(f"... and {told.more} more rules not loaded", err=True)
+        if told.ok:
+            click.echo(f"{told.loaded} rules loaded")
+    if not told.ok:
+        raise Failure(f"not reloaded, the {told.loaded} rules before stay: {told.problem}")

@@ -17,6 +17,7 @@ from tapwarden.agent.cli.session import configured, invocation
 from tapwarden.agent.composition import Parts, composed, eve_file_of, first_alert, replayed_now, sensor_name, spool_of
 from tapwarden.agent.config import Config
 from tapwarden.agent.health import Health
+from tapwarden.agent.rule_reload import RuleReload
 from tapwarden.agent.runtime import Runtime, Watched
 from tapwarden.agent.sensing import Detection, detection, new_run
 from tapwarden.agent.store.eve_file import EveFile
@@ -45,7 +46,8 @@ def run(
 ) -> None:
     """Watch an interface (or replay captures), decide, report and serve the dashboard.
 
-    Stops on Ctrl-C or SIGTERM: engines are drained and everything seen is stored first. SIGHUP opens eve.json again.
+    Stops on Ctrl-C or SIGTERM: engines are drained and everything seen is stored first. SIGHUP opens eve.json again and
+    reloads the rules.
     """
     asked = invocation()
     set_up_logging(asked.verbose)
@@ -72,7 +74,8 @@ def run(
         password = ensure_admin(parts.cases, parts.clock, os.urandom) if server else None
         eve_file = eve_file_of(config, layout)
         runtime = Runtime(parts, watched, health, server, eve_file, spool)
-        with _told_to_stop(eve_file) as stopping:
+        reload = RuleReload(found, config, layout, health, parts.clock)
+        with reload.serving(), _told_to_stop(eve_file, reload) as stopping:
             runtime.start()
             try:
                 _announce(parts, found, captures, watching, server, password)
@@ -190,8 +193,11 @@ def _address(config: Config, server: uvicorn.Server) -> str:
 
 
 @contextmanager
-def _told_to_stop(eve_file: EveFile | None) -> Iterator[threading.Event]:
-    """An event set by the first SIGINT or SIGTERM; a second one ends at once. SIGHUP opens ``eve.json`` again."""
+def _told_to_stop(eve_file: EveFile | None, reload: RuleReload) -> Iterator[threading.Event]:
+    """An event set by the first SIGINT or SIGTERM; a second one ends at once.
+
+    SIGHUP opens ``eve.json`` again and reloads the rules.
+    """
     stopping = threading.Event()
 
     def stop(number: int, _frame: object) -> None:
@@ -202,6 +208,7 @@ def _told_to_stop(eve_file: EveFile | None) -> Iterator[threading.Event]:
     def reopen(_number: int, _frame: object) -> None:
         if eve_file:
             eve_file.reopen()
+        reload.request()
 
     handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: reopen}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

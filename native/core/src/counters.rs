@@ -110,9 +110,6 @@ counters! {
     tcp_memuse "tcp.memuse",
     tcp_ack_unseen_data "tcp.ack_unseen_data",
     tcp_urgent_oob "tcp.urgent_oob_data",
-    detect_alert "detect.alert",
-    detect_alert_suppressed "detect.alerts_suppressed",
-    detect_alert_overflow "detect.alert_queue_overflow",
 }
 
 impl Counters {

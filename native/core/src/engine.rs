@@ -36,6 +36,8 @@ pub struct Engine {
     stats_written_s: i64,
     /// Rule sets so far.
     generation: u32,
+    /// What detectors of rule sets before counted.
+    retired: Vec<(String, u64)>,
 }
 
 impl Engine {
@@ -48,6 +50,7 @@ impl Engine {
             first: None,
             stats_written_s: 0,
             generation: 0,
+            retired: Vec::new(),
         }
     }
 
@@ -56,9 +59,10 @@ impl Engine {
         self.path.inspector = inspector;
     }
 
-    /// Run these rules from now on; flows go on.
+    /// Run these rules from now on; flows go on. Bits, numbers, thresholds and datasets begin anew, counters do not.
     pub fn set_rules(&mut self, rules: Arc<RuleSet>) {
         let config = Arc::clone(&self.path.config);
+        self.retired = self.detection_counters();
         self.generation += 1;
         self.path.inspector = Some(Box::new(Detector::new(rules, config, self.generation)));
     }
@@ -129,12 +133,24 @@ impl Engine {
     pub fn counters(&self) -> Vec<(String, u64)> {
         let mut list = self.counters.list();
         list.extend(self.path.watch.iter().flat_map(Inspector::counters));
-        list.extend(
-            self.path
-                .inspector
-                .iter()
-                .flat_map(|inspector| inspector.counters()),
-        );
+        list.extend(self.detection_counters());
         list
+    }
+
+    /// What this and earlier rule sets' detectors counted.
+    fn detection_counters(&self) -> Vec<(String, u64)> {
+        let inspector = self.path.inspector.as_ref();
+        let now = inspector.map_or_else(Vec::new, |inspector| inspector.counters());
+        if self.retired.is_empty() {
+            return now;
+        }
+        let mut sums = self.retired.clone();
+        for (name, count) in now {
+            match sums.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += count,
+                None => sums.push((name, count)),
+            }
+        }
+        sums
     }
 }

@@ -25,7 +25,7 @@ pub fn config_of(text: &str) -> PyResult<Config> {
         .map_err(|error| PyValueError::new_err(format!("engine configuration: {error}")))
 }
 
-#[pyclass(frozen, module = "tapwarden._core")]
+#[pyclass(frozen, weakref, module = "tapwarden._core")]
 pub struct Engine {
     engine: Mutex<engine::Engine>,
 }

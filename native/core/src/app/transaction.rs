@@ -34,6 +34,8 @@ impl<'a> Buffer<'a> {
 /// What the rule layer remembers of a transaction in one direction.
 #[derive(Debug, Default)]
 pub struct DetectState {
+    /// Which rule set the rest belongs to: rules are numbered by set.
+    pub generation: u32,
     /// Rules without a fast pattern were tried.
     pub begun: bool,
     /// Detection on this direction is over.
@@ -48,6 +50,19 @@ pub struct DetectState {
     pub files: u32,
     /// Files that rules on files which match again do not count: those before the newest.
     pub settled_files: u32,
+}
+
+impl DetectState {
+    /// Forget what was remembered for another rule set, but not that nothing more is to be looked at.
+    pub fn belong_to(&mut self, generation: u32) {
+        if self.generation != generation {
+            *self = DetectState {
+                generation,
+                done: self.done,
+                ..DetectState::default()
+            };
+        }
+    }
 }
 
 /// What the engine keeps with each transaction.

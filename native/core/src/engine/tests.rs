@@ -1,5 +1,6 @@
 //! Frames in, records out.
 
+mod reload;
 mod toy;
 
 use std::sync::{Arc, Mutex};

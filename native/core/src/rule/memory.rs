@@ -35,12 +35,15 @@ pub struct FlowDetect {
 }
 
 impl FlowDetect {
-    /// Forget what was remembered for another rule set.
+    /// Forget what was remembered for another rule set, but not that rules on addresses and protocols alone were run: a
+    /// reload does not alert on every flow again.
     pub(super) fn belong_to(&mut self, generation: u32) {
         if self.generation != generation {
             *self = FlowDetect {
                 generation,
                 passed: self.passed,
+                addresses_done: self.addresses_done,
+                protocol_done: self.protocol_done,
                 ..FlowDetect::default()
             };
         }

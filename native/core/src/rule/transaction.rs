@@ -74,6 +74,7 @@ pub(super) fn run(
             continue;
         }
         let mut state = std::mem::take(&mut meta.detect[direction.index()]);
+        state.belong_to(about.detect.generation);
         let complete = {
             let Some(transaction) = about
                 .app
