@@ -32,6 +32,7 @@ from tapwarden.agent.store.embedded import EmbeddedEventStore
 from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.store.spool import Fsync, Spool
 from tapwarden.agent.triage.policy import Policy, StandingDecision
+from tapwarden.mitigation.approval import ApprovalRules
 from tapwarden.mitigation.guard import Guard, Limits, Protected, protect
 from tapwarden.mitigation.ledger import Ledger
 from tapwarden.mitigation.protected import Hosts, of_this_host
@@ -98,7 +99,13 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
         desk = CaseDesk(
             cases=cases,
             events=events,
-            means=Means(ledger, mitigators, guard, dry_run=config.mitigation.mode != "enforce"),
+            means=Means(
+                ledger,
+                mitigators,
+                guard,
+                dry_run=config.mitigation.mode != "enforce",
+                rules=approval_rules_of(config),
+            ),
             rules=ReportingRules(profiles[config.reporting.profile], reporter, config.reporting.auto_send),
             clock=clock,
             new_id=new_id,
@@ -276,6 +283,18 @@ def guard_of(config: Config) -> Callable[[], Guard]:
         return Guard(found, limits)
 
     return guard
+
+
+def approval_rules_of(config: Config) -> ApprovalRules:
+    """Where people are needed, as configured."""
+    approval = config.mitigation.approval
+    return ApprovalRules(
+        automatic_hosts=approval.automatic_hosts,
+        high_hosts=approval.high_hosts,
+        high_addresses=approval.high_addresses,
+        two_people=frozenset(approval.two_people),
+        confirm_within_s=int(approval.confirm_within.total_seconds()),
+    )
 
 
 def reporter_of(config: Config) -> Reporter:

@@ -5,21 +5,32 @@ ledger, report; the guard has the last word whoever decides.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from tapwarden.agent.foresight import MOST_EVENTS, foresee
 from tapwarden.agent.report.draft import draft_early
 from tapwarden.agent.report.profile import Profile, moments
 from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.triage.opening import joined, open_incident_of, opened
 from tapwarden.agent.triage.policy import Matter, Policy, is_due
+from tapwarden.mitigation.approval import ApprovalRules, people_needed, still_needed
 from tapwarden.mitigation.guard import Guard
-from tapwarden.mitigation.ledger import Ledger
+from tapwarden.mitigation.ledger import WAITING, Ledger
 from tapwarden.mitigation.plan import plan
-from tapwarden.model.decision import Action, Authority, AuthorityKind, Decision, Measure, Target, TargetType
+from tapwarden.model.decision import (
+    Action,
+    Approval,
+    Authority,
+    AuthorityKind,
+    Decision,
+    Impact,
+    Measure,
+    Target,
+)
 from tapwarden.model.errors import RefusedError, StoreError
-from tapwarden.model.event import Event, EventQuery
+from tapwarden.model.event import Event
 from tapwarden.model.incident import (
     AlertGroup,
     GroupState,
@@ -36,6 +47,11 @@ EVIDENCE_EVENTS = 20
 """Alerts named as evidence in a draft: the latest of each group."""
 
 OPEN_INCIDENTS = 100_000
+
+LOOK_BACK = timedelta(hours=24)
+"""How far back the impact of a decision is counted."""
+EVENTS_IN_HASTE = 2000
+"""Events looked at for the decision of a policy: it is to be in effect before the next packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +71,7 @@ class Means:
     mitigators: Sequence[Mitigator]
     guard: Callable[[], Guard]
     dry_run: bool = True
+    rules: ApprovalRules = field(default_factory=ApprovalRules)
 
 
 class CaseDesk:
@@ -136,33 +153,72 @@ class CaseDesk:
         legal_basis: str,
         duration_s: int,
         by: str,
+        override: bool = False,
     ) -> Sequence[Action]:
         """See the port."""
         now = self._clock.now()
         incident = self._open_one(incident_id)
         authority = Authority(AuthorityKind.PERSON, by, legal_basis.strip(), now)
-        decision = self._decision(incident, measure, targets, scope, reason, authority, timedelta(seconds=duration_s))
-        actions = self._means.ledger.enact(self.plan(decision), now, by=by)
+        decision = self._decision(
+            incident,
+            measure,
+            targets,
+            scope,
+            reason,
+            authority,
+            timedelta(seconds=duration_s),
+            by=by,
+            override=override,
+        )
+        actions = self.carry_out(decision)
         self.draft(incident)
         return actions
 
-    def simulate(self, targets: Sequence[Target], *, since: datetime) -> Mapping[str, Any]:
+    def simulate(self, targets: Sequence[Target], *, since: datetime) -> Impact:
         """See the port."""
-        flows, hosts, protected = 0, set[str](), list[str]()
-        guard, now = self._means.guard(), self._clock.now()
-        for target in targets:
-            if refusal := guard.check_target(_rehearsed(target, now)):
-                protected.append(refusal.entry)
-            named = target.type in {TargetType.DOMAIN, TargetType.HOSTNAME, TargetType.URL}
-            query = (
-                EventQuery(since=since, kinds=("dns", "http", "tls", "quic"), domain=target.value)
-                if named
-                else EventQuery(since=since, kinds=("flow",), address=target.value)
+        try:
+            return foresee(self._events, targets, since=since, guard=self._means.guard(), now=self._clock.now())
+        except ValueError as error:
+            raise RefusedError(str(error)) from error
+
+    def approve(self, decision_id: str, *, by: str, note: str = "") -> Sequence[Action]:
+        """See the port."""
+        now = self._clock.now()
+        decision, waiting = self._waiting(decision_id, now)
+        if by == decision.requested_by:
+            raise RefusedError(
+                "nobody approves what they asked for: somebody else has to", entry=decision.needed_because
             )
-            flows += self._events.count(query)
-            hosts |= {entry.value for entry in self._events.top(query, "src_ip", limit=1000)}
-        hosts -= {target.value for target in targets}
-        return {"flows": flows, "hosts": len(hosts), "protected": protected, "since": since.isoformat()}
+        approvals = self._cases.approvals(decision_id)
+        if any(approval.by == by for approval in approvals):
+            raise RefusedError(
+                "you have approved it already; it waits for somebody else", entry=decision.needed_because
+            )
+        with self._cases.transaction():
+            self._cases.put_approval(Approval(decision_id, by, now, granted=True, note=note))
+            self._cases.audit(actor=by, verb="approve", subject=decision_id, detail=note, at=now)
+        missing = still_needed(decision, len(approvals) + 1)
+        if missing:
+            return self._means.ledger.hold(waiting, now, by=by, because=_waits(missing, decision.needed_because))
+        actions = self._enact(decision, waiting, by)
+        self.draft(self._open_one(decision.incident_id))
+        return actions
+
+    def reject(self, decision_id: str, *, by: str, note: str) -> Sequence[Action]:
+        """See the port."""
+        if not note.strip():
+            raise RefusedError("rejecting needs a reason")
+        now = self._clock.now()
+        decision, waiting = self._waiting(decision_id, now)
+        with self._cases.transaction():
+            self._cases.put_approval(Approval(decision.id, by, now, granted=False, note=note.strip()))
+            self._cases.audit(actor=by, verb="reject", subject=decision_id, detail=note.strip(), at=now)
+        ids = [action.id for action in waiting]
+        return self._means.ledger.rollback(ids, now, by=by, reason=f"rejected: {note.strip()}")
+
+    def confirm(self, action_ids: Sequence[str], *, by: str) -> Sequence[Action]:
+        """See the port."""
+        return self._means.ledger.confirm(action_ids, self._clock.now(), by=by)
 
     def rollback(self, action_ids: Sequence[str], *, by: str, reason: str) -> Sequence[Action]:
         """See the port."""
@@ -235,12 +291,24 @@ class CaseDesk:
         authority = Authority(AuthorityKind.STANDING_POLICY, matter.policy.name, standing.legal_basis, now)
         targets = (matter.target,)
         return self._decision(
-            incident, standing.measure, targets, standing.scope, standing.reason, authority, standing.duration
+            incident,
+            standing.measure,
+            targets,
+            standing.scope,
+            standing.reason,
+            authority,
+            standing.duration,
+            by=matter.policy.opened_by,
         )
 
-    def plan(self, decision: Decision) -> list[Action]:
-        """The decision's actions at the mitigators in use."""
-        return plan(decision, self._means.mitigators, self._clock.now(), dry_run=self._means.dry_run)
+    def carry_out(self, decision: Decision) -> list[Action]:
+        """Plan the decision at the mitigators in use, and enact it or hold it for the people it needs."""
+        now = self._clock.now()
+        actions = plan(decision, self._means.mitigators, now, dry_run=self._means.dry_run)
+        if missing := still_needed(decision, 0):
+            because = _waits(missing, decision.needed_because)
+            return self._means.ledger.hold(actions, now, by=decision.requested_by, because=because)
+        return self._enact(decision, actions, decision.requested_by)
 
     def draft(self, incident: Incident) -> Report:
         """The incident's early report: drafted, or drafted again while nobody changed or released it."""
@@ -337,7 +405,11 @@ class CaseDesk:
         reason: str,
         authority: Authority,
         duration: timedelta,
+        *,
+        by: str,
+        override: bool = False,
     ) -> Decision:
+        """A decision, stored with how many people its impact takes. Raises RefusedError."""
         now = self._clock.now()
         try:
             decision = Decision(
@@ -350,15 +422,57 @@ class CaseDesk:
                 authority=authority,
                 decided_at=now,
                 expires_at=now + duration,
+                requested_by=by,
             )
         except (ValueError, OverflowError) as error:
             raise RefusedError(str(error)) from error
+        impact = self._impact(decision, now)
+        if impact.protected and authority.kind is AuthorityKind.PERSON and not override:
+            raise RefusedError(
+                f"{len(impact.protected)} protected hosts had to do with it and would be cut off from it: "
+                "override this, and somebody else has to approve",
+                entry=impact.protected[0],
+            )
+        need = people_needed(decision, impact, self._means.rules)
+        decision = replace(
+            decision,
+            people_needed=need.people,
+            needed_because=need.because,
+            confirm_within_s=need.confirm_within_s,
+        )
         names = ", ".join(target.value for target in targets[:20])
         with self._cases.transaction():
             self._cases.put_decision(decision)
             detail = f"{measure} {names} until {decision.expires_at:%Y-%m-%dT%H:%M:%SZ} under {authority.legal_basis}"
             self._cases.audit(actor=authority.name, verb="decide", subject=incident.id, detail=detail, at=now)
         return decision
+
+    def _impact(self, decision: Decision, now: datetime) -> Impact:
+        """What the decision would have hit lately; nothing is known while the events cannot be looked at."""
+        since, guard = now - LOOK_BACK, self._means.guard()
+        most = MOST_EVENTS if decision.authority.kind is AuthorityKind.PERSON else EVENTS_IN_HASTE
+        try:
+            return foresee(self._events, decision.targets, since=since, guard=guard, now=now, most=most)
+        except (StoreError, ValueError):
+            # A store that is away must not hold up a block; a malformed target is refused by the plan.
+            return Impact(0, 0, (), (), since, complete=False)
+
+    def _enact(self, decision: Decision, actions: Sequence[Action], by: str) -> list[Action]:
+        now = self._clock.now()
+        if decision.confirm_within_s:
+            confirm_by = now + timedelta(seconds=decision.confirm_within_s)
+            actions = [replace(action, confirm_by=confirm_by) for action in actions]
+        return self._means.ledger.enact(actions, now, by=by)
+
+    def _waiting(self, decision_id: str, now: datetime) -> tuple[Decision, list[Action]]:
+        """A decision that waits for people, and its actions that do. Raises KeyError, RefusedError."""
+        decision = self._cases.decision(decision_id)
+        if decision is None:
+            raise KeyError(decision_id)
+        actions = self._cases.actions(decision_id=decision_id, states=WAITING)
+        if not actions or decision.expires_at <= now:
+            raise RefusedError("this decision does not wait (any more)", entry=decision_id)
+        return decision, list(actions)
 
     def _evidence(self, groups: Sequence[AlertGroup]) -> list[Event]:
         """The latest alert of each group; none while the event store is away, which must not hold up a report."""
@@ -391,17 +505,5 @@ class CaseDesk:
         return report
 
 
-def _rehearsed(target: Target, now: datetime) -> Action:
-    """An action that is never carried out, to ask the guard about."""
-    decision = Decision(
-        id="rehearsal",
-        incident_id="rehearsal",
-        measure=Measure.BLOCK,
-        targets=(target,),
-        scope="rehearsal",
-        reason="rehearsal",
-        authority=Authority(AuthorityKind.PERSON, "rehearsal", "none", now),
-        decided_at=now,
-        expires_at=now + timedelta(seconds=1),
-    )
-    return plan(decision, (), now, dry_run=True)[0]
+def _waits(people: int, because: str) -> str:
+    return f"waits for {people} more {'person' if people == 1 else 'people'}: {because}"

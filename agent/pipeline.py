@@ -21,7 +21,6 @@ from tapwarden.agent.store.classes import EventClass, class_of, kind_of
 from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.triage.grouping import Sighting, group_alerts
 from tapwarden.agent.triage.policy import Matter, Policy, matters
-from tapwarden.mitigation.ledger import Ledger
 from tapwarden.model.errors import RefusedError, StoreError
 from tapwarden.model.event import Event
 from tapwarden.model.incident import Incident
@@ -62,7 +61,6 @@ class Pipeline:
         events: EventSink,
         cases: CaseStore,
         desk: CaseDesk,
-        ledger: Ledger,
         policies: Sequence[Policy],
         enrichments: Sequence[Enrichment],
         health: Health,
@@ -71,7 +69,7 @@ class Pipeline:
         keeps: str = "events store",
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._events, self._cases, self._desk, self._ledger = events, cases, desk, ledger
+        self._events, self._cases, self._desk = events, cases, desk
         self._policies, self._enrichments, self._health = policies, enrichments, health
         self._ours, self._eve_file, self._keeps, self._monotonic = ours, eve_file, keeps, monotonic
         self._queue: queue.Queue[Delivery | None] = queue.Queue(MAX_QUEUED)
@@ -130,8 +128,7 @@ class Pipeline:
             incident, changed = self._desk.incident_for(matter)
             decision = self._desk.standing_decision(matter, incident)
             if decision is not None:
-                planned = self._desk.plan(decision)
-                for action in self._ledger.enact(planned, decision.decided_at, by=matter.policy.opened_by):
+                for action in self._desk.carry_out(decision):
                     self._counts[f"actions.{action.state.value}"] += 1
                     log.info("action=%s state=%s target=%r", action.id, action.state.value, action.target.value)
             if changed or decision is not None:

@@ -72,7 +72,6 @@ class Runtime:
             events=spool or parts.events,
             cases=parts.cases,
             desk=parts.desk,
-            ledger=parts.ledger,
             policies=parts.policies,
             enrichments=[make() for make in ENRICHMENTS.values()],
             health=health,

@@ -32,6 +32,9 @@ WANTED = (*sorted(LIVE_STATES), ActionState.FAILED)
 CARRIED_OUT = (*WANTED, ActionState.EXPIRED, ActionState.ROLLED_BACK)
 """States of actions that passed the guard: they count towards its hourly limit."""
 
+WAITING = (ActionState.PROPOSED, ActionState.SIMULATED)
+"""States in which an action waits for people."""
+
 MOST = 1_000_000
 """Live actions that one pass looks at; beyond it nothing is withdrawn as unknown, and the pass says so."""
 
@@ -90,6 +93,35 @@ class Ledger:
                 settled |= {action.id: action for action in self._record(steps, now)}
             return [settled[action.id] for action in actions]
 
+    def hold(self, actions: Sequence[Action], now: datetime, *, by: str, because: str) -> list[Action]:
+        """Record actions that wait for people: ``simulated``, nothing is in effect. Refused ones stay refused."""
+        with self._lock, self._cases.transaction():
+            held = []
+            for action in actions:
+                if action.state is ActionState.REFUSED:
+                    after, verb = action, "refuse"
+                else:
+                    after, verb = replace(action, state=ActionState.SIMULATED, detail=because), "hold"
+                self._cases.put_action(after)
+                self._audit(after, verb, by, now)
+                held.append(after)
+            return held
+
+    def confirm(self, action_ids: Sequence[str], now: datetime, *, by: str) -> list[Action]:
+        """What is on trial stays until it expires; the rest is left as it is. KeyError for an id that is not there."""
+        with self._lock:
+            current = [self._existing(action_id) for action_id in dict.fromkeys(action_ids)]
+            steps = [
+                Change(action, replace(action, confirm_by=None), "confirm", by)
+                for action in current
+                if action.state in WANTED and action.confirm_by is not None and action.confirm_by > now
+            ]
+            confirmed = {action.id: action for action in self._record(steps, now)}
+            for name, batch in _by_mitigator(action for action in confirmed.values() if not action.dry_run).items():
+                if name in self._mitigators:
+                    self._apply(name, [self._longest(action) for action in batch], now)  # reconcile repairs a failure
+            return [confirmed.get(action.id, action) for action in current]
+
     def reconcile(self, now: datetime) -> Reconciliation:
         """Make what is in effect equal to what the ledger says, and mark verified what was read back.
 
@@ -117,7 +149,7 @@ class Ledger:
             steps = [
                 Change(action, ended(action, ActionState.ROLLED_BACK, f"{by}: {reason}", now), "rollback", by)
                 for action in current
-                if action.state in (*WANTED, ActionState.PROPOSED, ActionState.SIMULATED)
+                if action.state in (*WANTED, *WAITING)
             ]
             undone = {action.id: action for action in self._record(steps, now)}
             problems = self._withdraw_unwanted([step.before for step in steps], now)
@@ -141,7 +173,7 @@ class Ledger:
         count = sum(1 for action in recent if action.created_at > hour_ago)
         for action in actions:
             stored = self._cases.action(action.id)
-            if action.id in settled or (stored and stored.state not in (ActionState.PROPOSED, ActionState.SIMULATED)):
+            if action.id in settled or (stored and stored.state not in WAITING):
                 settled.setdefault(action.id, stored or action)
                 continue
             if action.state is ActionState.REFUSED:
@@ -165,7 +197,7 @@ class Ledger:
     def _longest(self, action: Action) -> Action:
         """The action with the latest expiry that any live action gives its target: the shorter one must not cut it."""
         key = (action.mitigator, (action.measure, action.target))
-        expires_at = max(action.expires_at, self._latest.get(key, action.expires_at))
+        expires_at = max(action.in_effect_until, self._latest.get(key, action.in_effect_until))
         self._latest[key] = expires_at
         return action if expires_at == action.expires_at else replace(action, expires_at=expires_at)
 
@@ -206,10 +238,19 @@ class Ledger:
     ) -> dict[str, list[Action]]:
         """Record as ended what has expired or may not be hit any more; the rest, by mitigator."""
         steps, kept = [], []
+        for action in self._cases.actions(states=WAITING, limit=MOST):
+            if action.expires_at <= now:
+                result.expired += 1
+                detail = f"nobody decided in time ({action.detail})"
+                steps.append(Change(action, ended(action, ActionState.EXPIRED, detail, now), "expire", LEDGER))
         for action in live:
             if action.expires_at <= now:
                 result.expired += 1
                 steps.append(Change(action, ended(action, ActionState.EXPIRED, action.detail, now), "expire", LEDGER))
+            elif action.confirm_by is not None and action.confirm_by <= now:
+                result.expired += 1
+                after = ended(action, ActionState.ROLLED_BACK, "not confirmed in time", now)
+                steps.append(Change(action, after, "rollback", LEDGER))
             elif refusal := guard.check_target(action):
                 result.protected += 1
                 detail = f"protected since: {refusal.message} [{refusal.entry}]"

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from tapwarden.mitigation.target import normalise
@@ -55,6 +55,12 @@ def plan(decision: Decision, mitigators: Iterable[Capability], now: datetime, *,
             action = _action(decision, target, name, now, dry_run)
             actions.setdefault(action.id, action)
     return list(actions.values())
+
+
+def proposed(target: Target, now: datetime) -> Action:
+    """An action that is never carried out, to ask the guard about a target."""
+    moment = now + timedelta(seconds=1)
+    return Action("", "", "", Measure.BLOCK, target, "", ActionState.PROPOSED, now, moment, dry_run=True)
 
 
 def action_id(decision_id: str, mitigator: str, measure: Measure, target: Target) -> str:

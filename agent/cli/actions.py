@@ -11,6 +11,7 @@ from tapwarden.agent.cli.group import Failure, Group, Partial, Refused
 from tapwarden.agent.cli.output import print_json, print_table
 from tapwarden.agent.cli.session import invocation, person, session
 from tapwarden.agent.config.quantity import parse_duration
+from tapwarden.mitigation.ledger import WAITING
 from tapwarden.model.decision import LIVE_STATES, Action, ActionState, Measure, Target, TargetType
 
 
@@ -50,7 +51,7 @@ def actions() -> None:
 def list_actions(everything: bool, incident_id: str, limit: int) -> None:
     """List actions, newest first."""
     with session() as parts:
-        states = () if everything or incident_id else (*sorted(LIVE_STATES), ActionState.PROPOSED, ActionState.FAILED)
+        states = () if everything or incident_id else (*sorted(LIVE_STATES), *WAITING, ActionState.FAILED)
         found = parts.cases.actions(states=states, incident_id=incident_id, limit=limit)
     _print(found, empty="no actions" if everything else "no action is in effect or waiting")
 
@@ -65,6 +66,7 @@ def list_actions(everything: bool, incident_id: str, limit: int) -> None:
 @click.option("--reason", required=True)
 @click.option("--legal-basis", required=True, help="Under which authority.")
 @click.option("--for", "duration", callback=_duration, required=True, help="How long, for example 4h.")
+@click.option("--override", is_flag=True, help="Also where protected hosts would be cut off from it; takes two people.")
 def decide(
     incident_id: str,
     targets: tuple[str, ...],
@@ -73,12 +75,13 @@ def decide(
     reason: str,
     legal_basis: str,
     duration: timedelta,
+    override: bool,
 ) -> None:
     """Decide on an incident: each of TARGETS is an address, a network, an endpoint, a URL or a name.
 
     An endpoint is 192.0.2.1:443 or [2001:db8::1]:53/udp. A name is meant with all names below it, =NAME alone.
 
-    Exit code 4 when the guard refused all of it, 3 when some of it.
+    What reaches far waits for the approval of somebody else. Exit code 4 when the guard refused all of it, 3 when some.
     """
     with session() as parts:
         found = parts.desk.decide(
@@ -90,6 +93,7 @@ def decide(
             legal_basis=legal_basis,
             duration_s=int(duration.total_seconds()),
             by=person(),
+            override=override,
         )
     _print(found, empty="nothing to do")
     refused = [action for action in found if action.state is ActionState.REFUSED]
@@ -100,6 +104,55 @@ def decide(
         raise Failure(failed[0].detail)
     if refused or failed:
         raise Partial(f"{len(refused)} refused, {len(failed)} failed of {len(found)}")
+
+
+@actions.command()
+@click.argument("targets", nargs=-1, required=True)
+@click.option("--last", "span", callback=_duration, default="24h", show_default=True, help="How far to look back.")
+def simulate(targets: tuple[str, ...], span: timedelta) -> None:
+    """Say what a measure on TARGETS would have hit, had it been in effect. Exit code 4 where the guard would refuse."""
+    with session() as parts:
+        impact = parts.desk.simulate([target_of(text) for text in targets], since=parts.clock.now() - span)
+    if invocation().as_json:
+        print_json(impact)
+    else:
+        more = "" if impact.complete else "at least "
+        hosts = f"{impact.hosts} host{'' if impact.hosts == 1 else 's'}"
+        flows = f"{impact.flows} flow{'' if impact.flows == 1 else 's'}"
+        click.echo(f"would have dropped {more}{flows} of {more}{hosts}, {len(impact.protected)} of them protected")
+        for line in (*impact.protected, *(f"refused: {entry}" for entry in impact.refused)):
+            click.echo(f"  {line}")
+    if impact.refused:
+        raise Refused(impact.refused[0])
+
+
+@actions.command()
+@click.argument("decision_id")
+@click.option("--note", default="")
+def approve(decision_id: str, note: str) -> None:
+    """Stand behind a decision that waits; it is carried out once enough people do."""
+    with session() as parts:
+        found = parts.desk.approve(decision_id, by=person(), note=note)
+    _print(found, empty="nothing to do")
+
+
+@actions.command()
+@click.argument("decision_id")
+@click.option("--reason", required=True)
+def reject(decision_id: str, reason: str) -> None:
+    """End a decision that waits."""
+    with session() as parts:
+        found = parts.desk.reject(decision_id, by=person(), note=reason)
+    _print(found, empty="nothing to do")
+
+
+@actions.command()
+@click.argument("action_ids", nargs=-1, required=True)
+def confirm(action_ids: tuple[str, ...]) -> None:
+    """Let actions on trial stay until they expire."""
+    with session() as parts:
+        found = parts.desk.confirm(action_ids, by=person())
+    _print(found, empty="nothing to confirm")
 
 
 @actions.command()
@@ -117,16 +170,17 @@ def _print(found: Sequence[Action], *, empty: str) -> None:
         print_json(found)
         return
     print_table(
-        ["id", "measure", "target", "at", "state", "dry run", "until", "incident", "detail"],
+        ["id", "decision", "measure", "target", "at", "state", "dry run", "until", "incident", "detail"],
         [
             (
                 a.id,
+                a.decision_id,
                 a.measure,
                 a.target.value,
                 a.mitigator,
                 a.state,
                 "yes" if a.dry_run else "",
-                a.expires_at,
+                a.in_effect_until,
                 a.incident_id,
                 a.detail,
             )

@@ -358,6 +358,16 @@ class Bouncer(Section):
         return self
 
 
+class Approval(Section):
+    """How many people have to stand behind what is done."""
+
+    automatic_hosts: int = Field(default=20, ge=0)
+    high_hosts: int = Field(default=100, ge=0)
+    high_addresses: int = Field(default=64, ge=1)
+    two_people: tuple[Measure, ...] = ()
+    confirm_within: Duration = timedelta(0)
+
+
 class Mitigation(Section):
     """What may be done to traffic, and what never."""
 
@@ -366,6 +376,7 @@ class Mitigation(Section):
     max_prefix_v4: int = Field(default=24, ge=8, le=32)
     max_prefix_v6: int = Field(default=48, ge=16, le=128)
     actions_per_hour: int = Field(default=500, ge=1)
+    approval: Approval = Approval()
     nftables: Nftables = Nftables()
     rpz: Rpz = Rpz()
     bouncer: Bouncer = Bouncer()

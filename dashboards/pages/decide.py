@@ -5,7 +5,7 @@ The form's state is its URL, so that an analyst who may not decide can fill it i
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from tapwarden.dashboards.access import ConsoleDep, DeniedError, Right, VisitorD
 from tapwarden.dashboards.console import Console
 from tapwarden.dashboards.pages.incidents import find_incident, incident_groups
 from tapwarden.dashboards.render import done, page
-from tapwarden.model.decision import ActionState, Measure, Target, TargetType
+from tapwarden.model.decision import ActionState, Impact, Measure, Target, TargetType
 from tapwarden.model.errors import StoreError
 from tapwarden.model.incident import Incident
 
@@ -130,6 +130,7 @@ def decide(
     legal_basis: Annotated[str, Form(max_length=500)] = "",
     scope: Annotated[str, Form(max_length=200)] = "",
     duration: Annotated[str, Form(max_length=8)] = "",
+    override: Annotated[bool, Form()] = False,
 ) -> Response:
     incident = find_incident(console, incident_id)
     listed = read_targets(targets)
@@ -150,10 +151,14 @@ def decide(
         legal_basis=legal_basis.strip(),
         duration_s=DURATIONS[duration],
         by=person.name,
+        override=override,
     )
+    waiting = sum(action.state is ActionState.SIMULATED for action in actions)
     refused = sum(action.state is ActionState.REFUSED for action in actions)
     failed = sum(action.state is ActionState.FAILED for action in actions)
-    notice = f"Decided: {len(actions) - refused - failed} of {len(actions)} actions taken up."
+    notice = f"Decided: {len(actions) - refused - failed - waiting} of {len(actions)} actions taken up."
+    if waiting:
+        notice += f" {waiting} wait for somebody else's approval."
     if refused or failed:
         notice += f" {refused} refused by policy, {failed} failed: see the actions below."
     return done(request, person, f"/incidents/{incident.id}#actions", notice, {"actions": actions})
@@ -168,7 +173,7 @@ def suggested_targets(console: Console, incident: Incident) -> Sequence[Target]:
     return tuple(found)[:40]
 
 
-def _preview(console: Console, targets: Sequence[Target]) -> tuple[Mapping[str, Any] | None, str]:
+def _preview(console: Console, targets: Sequence[Target]) -> tuple[Impact | None, str]:
     """What the guard and the stored traffic say; the problem when they cannot be asked."""
     try:
         return console.desk.simulate(targets, since=console.clock.now() - LOOK_BACK), ""

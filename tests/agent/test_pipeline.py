@@ -68,7 +68,6 @@ class Bench:
             events=parts.events,
             cases=parts.cases,
             desk=parts.desk,
-            ledger=parts.ledger,
             policies=parts.policies,
             enrichments=[make() for make in ENRICHMENTS.values()],
             health=self.health,
@@ -246,19 +245,6 @@ def test_a_decision_without_legal_basis_or_end_is_refused(tmp_path: Path, bench_
     assert list(bench.parts.cases.decisions()) == []
     with pytest.raises(KeyError):
         desk.decide("nonsense", measure=Measure.BLOCK, targets=target, by="ann", **good)  # type: ignore[arg-type]
-
-
-def test_simulating_a_block_says_what_is_hit_and_what_protects_itself(
-    tmp_path: Path, bench_at: Callable[..., Bench]
-) -> None:
-    bench = bench_at(tmp_path)
-    now = datetime.now(UTC)
-    flow = {"timestamp": now.isoformat(), "event_type": "flow", "dest_ip": "192.0.2.9"}
-    flows = [Event(json.dumps({**flow, "src_ip": f"10.0.0.{n}"}).encode()) for n in range(3)]
-    bench.parts.events.append(flows)
-    targets = [Target(TargetType.ADDRESS, value) for value in ("192.0.2.9", "127.0.0.1")]
-    told = bench.parts.desk.simulate(targets, since=now - timedelta(hours=1))
-    assert (told["flows"], told["hosts"], len(told["protected"])) == (3, 3, 1)
 
 
 def test_hundreds_of_matters_and_their_further_alerts_are_carried_in_seconds(

@@ -193,7 +193,7 @@ def incident_id(site: Any, record: Record) -> str:
 def test_the_preview_says_what_the_guard_says_before_anything_is_decided(site: Any, incident_id: str) -> None:
     visit = site.log_in(Role.ANALYST)
     page = visit.json(f"/incidents/{incident_id}/decide?targets=192.0.2.1,198.18.7.9")
-    assert page["preview"]["protected"] == ["never_block: 192.0.2.1"]
+    assert page["preview"]["refused"] == ["192.0.2.1: 192.0.2.1 is protected [never_block: 192.0.2.1]"]
     assert page["preview"]["flows"] == 0
     assert site.cases.actions() == []
 
@@ -207,6 +207,23 @@ def test_a_decided_block_is_active_until_it_is_rolled_back_with_a_reason(site: A
     assert visit.post("/actions/rollback", {"action": action["id"]}).status_code == 400
     visit.post("/actions/rollback", {"action": action["id"], "reason": "wrong host"})
     assert site.cases.action(action["id"]).state is ActionState.ROLLED_BACK
+
+
+def test_a_measure_that_reaches_far_waits_until_somebody_else_approves_or_rejects_it(
+    site: Any, incident_id: str
+) -> None:
+    asker, other = site.log_in(Role.APPROVER), site.log_in(Role.ADMIN)
+    for target, verdict in (("198.18.0.0/24", "approve"), ("2001:db8:7::/48", "reject")):
+        answer = asker.post(f"/incidents/{incident_id}/decide", decision_fields(targets=target))
+        assert answer.status_code == 303
+        (action,) = asker.json("/actions?tab=pending")["actions"]
+        assert "waits for 1 more person" in action["detail"]
+        form = {"action": action["id"], "verdict": verdict, "reason": "seen"}
+        assert asker.post("/actions/approve", {**form, "verdict": "approve"}).status_code == 409
+        assert other.post("/actions/approve", form).status_code == 303
+        after = site.cases.action(action["id"])
+        assert after.state is (ActionState.APPROVED if verdict == "approve" else ActionState.ROLLED_BACK)
+        assert site.log_in(Role.ANALYST).post("/actions/approve", form).status_code == 403
 
 
 @pytest.mark.parametrize("field", ["reason", "legal_basis", "scope", "targets"])

@@ -14,8 +14,17 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from tapwarden.agent.store.cases import inbox, trail
 from tapwarden.agent.store.cases.database import WRITES, open_database
-from tapwarden.agent.store.cases.tables import account, action, alert_group, audit, decision, incident, report
-from tapwarden.model.decision import Action, ActionState, AuditRecord, Decision
+from tapwarden.agent.store.cases.tables import (
+    account,
+    action,
+    alert_group,
+    approval,
+    audit,
+    decision,
+    incident,
+    report,
+)
+from tapwarden.model.decision import Action, ActionState, Approval, AuditRecord, Decision
 from tapwarden.model.errors import StoreError
 from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, Verdict
 from tapwarden.model.report import Report, ReportState
@@ -214,6 +223,15 @@ class SqlCaseStore:
         if incident_id:
             statement = statement.where(decision.c.incident_id == incident_id)
         return self._list(Decision, statement.order_by(decision.c.decided_at.desc(), decision.c.id.desc()).limit(limit))
+
+    def put_approval(self, approval_: Approval) -> None:
+        """Insert or replace; its decision has to be there."""
+        self._put(approval, approval_)
+
+    def approvals(self, decision_id: str) -> Sequence[Approval]:
+        """Oldest first."""
+        statement = select(approval).where(approval.c.decision_id == decision_id)
+        return self._list(Approval, statement.order_by(approval.c.at, approval.c.by))
 
     def put_action(self, action_: Action) -> None:
         """Insert or replace; its decision and incident have to be there."""

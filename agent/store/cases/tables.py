@@ -147,8 +147,22 @@ decision = Table(
     Column("authority", Document(_write_authority, _read_authority), nullable=False),
     Column("decided_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
+    Column("requested_by", Words, nullable=False),
+    Column("people_needed", Integer, nullable=False),
+    Column("needed_because", Words, nullable=False),
+    Column("confirm_within_s", Integer, nullable=False),
     Index("ix_decision_incident", "incident_id", "decided_at"),
     Index("ix_decision_decided", "decided_at"),
+)
+
+approval = Table(
+    "approval",
+    metadata,
+    Column("decision_id", String(), ForeignKey("decision.id"), primary_key=True),
+    Column("by", String(255), primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("granted", Boolean, nullable=False),
+    Column("note", Words, nullable=False),
 )
 
 action = Table(
@@ -168,6 +182,7 @@ action = Table(
     Column("detail", Words, nullable=False),
     Column("applied_at", Moment),
     Column("ended_at", Moment),
+    Column("confirm_by", Moment),
     Index("ix_action_state", "state", "created_at"),
     Index("ix_action_incident", "incident_id", "created_at"),
     Index("ix_action_decision", "decision_id"),

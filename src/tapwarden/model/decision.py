@@ -57,8 +57,30 @@ class Authority:
 
 
 @dataclass(frozen=True, slots=True)
+class Impact:
+    """What a measure would have hit, had it been in effect: counted over the events since ``since``.
+
+    ``flows`` are sessions with a target (or look-ups of it), ``hosts`` those that held them, ``protected`` the hosts
+    among these that nothing may be done to, each with the entry that says so. ``complete`` is False where there were
+    too many events to look at: the numbers are lower bounds then. ``refused`` names the targets that may not be hit.
+    """
+
+    flows: int
+    hosts: int
+    protected: tuple[str, ...]
+    refused: tuple[str, ...]
+    since: datetime
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided on an incident. It cannot exist without authority, scope, reason and expiry (ValueError)."""
+    """What was decided on an incident. It cannot exist without authority, scope, reason and expiry (ValueError).
+
+    ``people_needed`` have to stand behind it before it is carried out, because ``needed_because``; who asked for it
+    (``requested_by``, a person or a policy) counts as the first where that is a person. With ``confirm_within_s`` it
+    is undone that long after it was carried out unless somebody confirms it (0: never).
+    """
 
     id: str
     incident_id: str
@@ -69,6 +91,10 @@ class Decision:
     authority: Authority
     decided_at: datetime
     expires_at: datetime
+    requested_by: str = ""
+    people_needed: int = 0
+    needed_because: str = ""
+    confirm_within_s: int = 0
 
     def __post_init__(self) -> None:
         required = {
@@ -84,6 +110,17 @@ class Decision:
             raise ValueError(f"a decision needs {', '.join(missing)}")
         if self.expires_at <= self.decided_at:
             raise ValueError("a decision has to expire after it was made")
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's word on a decision that waits for it; ``granted`` is False for a rejection. One a person."""
+
+    decision_id: str
+    by: str
+    at: datetime
+    granted: bool
+    note: str = ""
 
 
 class ActionState(StrEnum):
@@ -106,7 +143,10 @@ LIVE_STATES = frozenset({ActionState.APPROVED, ActionState.APPLIED, ActionState.
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A decision carried out at one mitigator on one target; undone by withdrawing it. ``detail``: what happened."""
+    """A decision carried out at one mitigator on one target; undone by withdrawing it. ``detail``: what happened.
+
+    ``confirm_by`` is when it is undone unless somebody confirms it before; None once confirmed, or never needed.
+    """
 
     id: str
     decision_id: str
@@ -122,6 +162,12 @@ class Action:
     detail: str = ""
     applied_at: datetime | None = None
     ended_at: datetime | None = None
+    confirm_by: datetime | None = None
+
+    @property
+    def in_effect_until(self) -> datetime:
+        """When it ends by itself as things stand."""
+        return self.expires_at if self.confirm_by is None else min(self.expires_at, self.confirm_by)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,18 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
-from tapwarden.model.decision import Action, ActionState, AuditRecord, Decision, Installed, Measure, Target, TargetType
+from tapwarden.model.decision import (
+    Action,
+    ActionState,
+    Approval,
+    AuditRecord,
+    Decision,
+    Impact,
+    Installed,
+    Measure,
+    Target,
+    TargetType,
+)
 from tapwarden.model.event import Bucket, Event, EventGroup, EventOrder, EventPage, EventQuery, StoreStatus, TopEntry
 from tapwarden.model.hunt import HuntResult
 from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, ThreatClass, Verdict
@@ -192,6 +203,11 @@ class CaseStore(Protocol):
     def put_decision(self, decision: Decision) -> None: ...
     def decision(self, decision_id: str) -> Decision | None: ...
     def decisions(self, *, incident_id: str = "", limit: int = 100) -> Sequence[Decision]: ...
+    def put_approval(self, approval: Approval) -> None: ...
+    def approvals(self, decision_id: str) -> Sequence[Approval]:
+        """Oldest first."""
+        ...
+
     def put_action(self, action: Action) -> None: ...
     def action(self, action_id: str) -> Action | None: ...
     def actions(
@@ -315,15 +331,30 @@ class Desk(Protocol):
         legal_basis: str,
         duration_s: int,
         by: str,
+        override: bool = False,
     ) -> Sequence[Action]:
-        """Decide under the person's authority: plan, guard, record and (when enforcing) apply.
+        """Decide under the person's authority: simulate, plan, guard, record and (when enforcing) apply.
 
-        The returned actions say what happened to each target: applied, refused (with the guard's entry), failed.
+        The returned actions say what happened to each target: applied, refused (with the guard's entry), failed, or
+        simulated: waiting for the approval of somebody else. RefusedError where hosts that are protected would lose
+        their connections and ``override`` is not given.
         """
         ...
 
-    def simulate(self, targets: Sequence[Target], *, since: datetime) -> Mapping[str, Any]:
-        """What would have been hit: {"flows": int, "hosts": int, "protected": [entry, ...], "since": ISO time}."""
+    def simulate(self, targets: Sequence[Target], *, since: datetime) -> Impact:
+        """What would have been hit, had it been in effect since then."""
+        ...
+
+    def approve(self, decision_id: str, *, by: str, note: str = "") -> Sequence[Action]:
+        """Stand behind a decision that waits; carried out once enough people do. RefusedError: one's own, twice, over."""
+        ...
+
+    def reject(self, decision_id: str, *, by: str, note: str) -> Sequence[Action]:
+        """End a decision that waits."""
+        ...
+
+    def confirm(self, action_ids: Sequence[str], *, by: str) -> Sequence[Action]:
+        """What was carried out on trial stays until it expires."""
         ...
 
     def rollback(self, action_ids: Sequence[str], *, by: str, reason: str) -> Sequence[Action]: ...
