@@ -145,6 +145,10 @@ def engine_config(tree: Mapping[str, Any], *, checksum: str = "all") -> Tree:
         },
         "detect": _detect(tree),
     }
+    extended = _dhcp_extended(tree)
+    if extended is not None:
+        dhcp = config["app_layer"].setdefault("dhcp", {"options": {}})
+        dhcp["options"]["extended"] = "yes" if extended else "no"
     defrag = _mapping(tree, "defrag")
     _copy(defrag, config.setdefault("defrag", {}), size={"memcap": "memcap"}, number={"timeout": "timeout_s"})
     return config
@@ -223,6 +227,19 @@ def _protocol(name: str, settings: Mapping[str, Any], port_vars: Mapping[str, st
     if ports:
         target["ports"] = ports
     return target
+
+
+def _dhcp_extended(tree: Mapping[str, Any]) -> bool | None:
+    """How full the eve-log writes DHCP records: the one thing read from the outputs. None where it says nothing."""
+    outputs = tree.get("outputs")
+    for output in outputs if isinstance(outputs, list) else []:
+        types = _mapping(output, "eve-log").get("types") if isinstance(output, Mapping) else None
+        for kind in types if isinstance(types, list) else []:
+            if kind == "dhcp":
+                return False
+            if isinstance(kind, Mapping) and "dhcp" in kind:
+                return _flag("outputs.eve-log.types.dhcp.extended", _mapping(kind, "dhcp").get("extended", "no"))
+    return None
 
 
 def _detect(tree: Mapping[str, Any]) -> Tree:

@@ -61,6 +61,17 @@ app-layer:
     assert (dns["enabled"], dns["options"]["tcp.enabled"]) == ("yes", "no")
 
 
+@pytest.mark.parametrize(
+    ("kind", "extended"),
+    [("dhcp", "no"), ("{dhcp: {enabled: yes}}", "no"), ("{dhcp: {extended: yes}}", "yes"), ("dns", None)],
+)
+def test_dhcp_records_are_as_full_as_the_eve_log_says(tmp_path: Path, kind: str, extended: str | None) -> None:
+    config = parsed(tmp_path, f"outputs: [{{eve-log: {{types: [alert, {kind}]}}}}]")
+    app_layer = config["app_layer"]
+    assert isinstance(app_layer, dict)
+    assert app_layer.get("dhcp", {"options": {}})["options"].get("extended") == extended
+
+
 def test_set_takes_suricatas_dotted_keys_and_the_short_form_for_variables() -> None:
     tree: dict[str, object] = {}
     for setting in ("vars.HOME_NET=[10.0.0.0/8]", "vars.HTTP_PORTS=8000", "stream.midstream=true"):

@@ -153,26 +153,6 @@ fn kerberos_stream(octets: &[u8], direction: Direction) -> Probe {
     }
 }
 
-/// NTP.
-pub static NTP: Protocol = Protocol {
-    name: "ntp",
-    carriers: &[Carrier::Udp],
-    probing: &[on_ports(Carrier::Udp, &[123], ntp)],
-    ..Protocol::DETECTED
-};
-
-fn ntp(octets: &[u8], _direction: Direction) -> Probe {
-    match octets.first() {
-        None => Probe::Unsure,
-        Some(first) => match first >> 3 & 7 {
-            3 | 4 if octets.len() >= 48 => Probe::Certain,
-            2 if octets.len() >= 12 => Probe::Certain,
-            2..=4 => Probe::Unsure,
-            _ => Probe::No,
-        },
-    }
-}
-
 /// SNMP.
 pub static SNMP: Protocol = Protocol {
     name: "snmp",
@@ -264,22 +244,6 @@ fn ike(octets: &[u8], direction: Direction) -> Probe {
         false => Probe::No,
         true if header[8..16] == [0; 8] && direction == TC => Probe::Reversed,
         true => Probe::Certain,
-    }
-}
-
-/// DHCP.
-pub static DHCP: Protocol = Protocol {
-    name: "dhcp",
-    carriers: &[Carrier::Udp],
-    probing: &[on_ports(Carrier::Udp, &[67, 68], dhcp)],
-    ..Protocol::DETECTED
-};
-
-fn dhcp(octets: &[u8], _direction: Direction) -> Probe {
-    if octets.len() >= 240 && octets[236..240] == [0x63, 0x82, 0x53, 0x63] {
-        Probe::Certain
-    } else {
-        Probe::Unsure
     }
 }
 

@@ -7,11 +7,13 @@
 
 pub mod dcerpc;
 pub mod detected;
+pub mod dhcp;
 pub mod dns;
 pub mod ftp;
 pub mod http1;
 pub mod http2;
 pub mod layer;
+pub mod ntp;
 mod octets;
 pub mod quic;
 pub mod smb;
@@ -360,12 +362,12 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &detected::DNP3,
     &detected::ENIP,
     &detected::KRB5,
-    &detected::NTP,
+    &ntp::PROTOCOL,
     &detected::SNMP,
     &detected::SIP,
     &detected::TFTP,
     &detected::IKE,
-    &detected::DHCP,
+    &dhcp::PROTOCOL,
     &quic::PROTOCOL,
     &detected::BITTORRENT_DHT,
     #[cfg(test)]

@@ -139,6 +139,24 @@ pub const KEYWORDS: &[Keyword] = &[
         },
     ),
     Keyword::new(
+        "dhcp.leasetime",
+        "Seconds an address is given or asked for.",
+        ("dhcp", "dhcp.leasetime:>86400;"),
+        |b, a| number(b, "dhcp.leasetime", "dhcp", a, i64::MAX),
+    ),
+    Keyword::new(
+        "dhcp.rebinding_time",
+        "Seconds until any server is asked again.",
+        ("dhcp", "dhcp.rebinding_time:<60;"),
+        |b, a| number(b, "dhcp.rebinding_time", "dhcp", a, i64::MAX),
+    ),
+    Keyword::new(
+        "dhcp.renewal_time",
+        "Seconds until the same server is asked again.",
+        ("dhcp", "dhcp.renewal_time:<60;"),
+        |b, a| number(b, "dhcp.renewal_time", "dhcp", a, i64::MAX),
+    ),
+    Keyword::new(
         "snmp.version",
         "The version of SNMP.",
         ("snmp", "snmp.version:2;"),
