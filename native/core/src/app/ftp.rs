@@ -82,6 +82,10 @@ impl Transaction for FtpTx {
         }
     }
 
+    fn begun(&self, direction: Direction) -> bool {
+        direction == Direction::ToServer || !self.replies.is_empty()
+    }
+
     fn complete(&self, _direction: Direction) -> bool {
         self.done
     }

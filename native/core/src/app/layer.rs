@@ -113,6 +113,10 @@ pub struct AppLayer {
     pub parser: Option<Box<dyn Parser>>,
     /// Nothing more will come in a direction: its transactions are as complete as they will be.
     pub ended: [bool; 2],
+    /// The parser was given something in a direction since rules last looked there; taken by the engine.
+    pub updated: [bool; 2],
+    /// The parser was given something with the packet at hand; taken by the engine.
+    pub fed: bool,
     /// No octets are taken any more (failed, finished, not recognised).
     pub over: bool,
     /// Payload is encrypted: raw payload and stream inspection ended.
@@ -510,6 +514,7 @@ impl AppLayer {
         self.detection_done.swap(0, 1);
         self.look.swap(0, 1);
         self.ended.swap(0, 1);
+        self.updated.swap(0, 1);
         self.first_seen = self.first_seen.map(Direction::opposite);
     }
 
@@ -588,6 +593,8 @@ impl AppLayer {
             return;
         }
         self.ended[at] |= input.eof;
+        self.updated[at] = true;
+        self.fed = true;
         let announced = &mut self.announced;
         let parser = self.parser.get_or_insert_with(|| {
             let mut parser = start(options, carrier);

@@ -36,19 +36,15 @@ impl<'a> Buffer<'a> {
 pub struct DetectState {
     /// Which rule set the rest belongs to: rules are numbered by set.
     pub generation: u32,
-    /// Rules without a fast pattern were tried.
-    pub begun: bool,
     /// Detection on this direction is over.
     pub done: bool,
-    /// Bits of prefilter buffers already scanned completely.
+    /// Bits of progress: the buffers of that progress were looked at for fast patterns a last time.
     pub scanned: u64,
-    /// Rules part-way through: (rule index, bits of the buffer groups already matched).
-    pub partial: Vec<(u32, u32)>,
-    /// Rules that matched already.
-    pub matched: SmallVec<[u32; 4]>,
+    /// Rules that were begun, by index, with what of them held (see `rule::steps::flags`).
+    pub rules: Vec<(u32, u64)>,
     /// Files there were at the look before.
     pub files: u32,
-    /// Files that rules on files which match again do not count: those before the newest.
+    /// Files that rules on files which are begun again do not count: those before the newest.
     pub settled_files: u32,
 }
 
@@ -102,6 +98,10 @@ pub trait Transaction {
     fn meta_mut(&mut self) -> &mut TxMeta;
     /// How far it got in a direction; grows only. 0 is "not started".
     fn progress(&self, direction: Direction) -> u8;
+    /// Something was said in a direction that is part of it.
+    fn begun(&self, _direction: Direction) -> bool {
+        true
+    }
     /// Nothing will be added in a direction.
     fn complete(&self, direction: Direction) -> bool;
     /// Buffer in `slot` of the protocol's `buffers`; `index` counts those of a multi-buffer.

@@ -225,6 +225,7 @@ impl Path {
         counters: &mut Counters,
     ) {
         self.inspect(at, packet);
+        self.looked_at(at, packet);
         self.log_anomalies(at, packet, counters);
         let Path {
             flows,
@@ -284,6 +285,17 @@ impl Path {
         }
         if let Some(inspector) = inspector {
             inspector.inspect(&mut scene, records);
+        }
+    }
+
+    /// The application layer's news of a direction were looked at.
+    fn looked_at(&mut self, at: Option<u32>, packet: &Packet<'_>) {
+        if let Some(slot) = at.and_then(|at| self.flows.get_mut(at)) {
+            let app = &mut slot.data.app;
+            app.fed = false;
+            if let Some(direction) = packet.direction {
+                app.updated[direction.index()] = false;
+            }
         }
     }
 

@@ -557,7 +557,7 @@ impl<'c> Builder<'c> {
         for group in &mut groups {
             group.chain.finish();
         }
-        let fast_pattern = super::finish::fast_pattern(&payload, &groups);
+        let fast_pattern = super::fast_pattern::choose(&payload, &groups);
         let mut signature = Signature {
             index: 0,
             gid: self.gid,
@@ -588,6 +588,7 @@ impl<'c> Builder<'c> {
             transaction: self.transaction,
             fast_pattern,
             prefilter_keyword: self.prefilter_keyword,
+            plans: Vec::new(),
             variables: self.variables.len() as u8,
             effects: self.effects,
             threshold: self.threshold,
@@ -596,6 +597,9 @@ impl<'c> Builder<'c> {
             origin,
         };
         signature.kind = super::finish::kind(&signature, self.app_protocol_keyword, self.packet_event);
+        if signature.kind == Kind::Transaction {
+            signature.plans = super::steps::plans(&signature);
+        }
         Ok(signature)
     }
 }

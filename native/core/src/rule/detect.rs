@@ -38,6 +38,8 @@ pub(super) struct Work {
     pub(super) space: Space,
     pub(super) found: Vec<u32>,
     pub(super) candidates: Vec<u32>,
+    /// Rules on transactions whose fast pattern is in the payload of the packet at hand.
+    pub(super) carried: Vec<u32>,
     pub(super) transformed: Vec<u8>,
     pub(super) spare: Vec<u8>,
     pub(super) hosts: Hosts,
@@ -70,6 +72,7 @@ impl Detector {
                 space: Space::default(),
                 found: Vec::new(),
                 candidates: Vec::new(),
+                carried: Vec::new(),
                 transformed: Vec::new(),
                 spare: Vec::new(),
                 hosts: Hosts::default(),
@@ -388,7 +391,7 @@ fn address_rules(set: &RuleSet, view: &View<'_, '_>, mut detect: Option<&mut Flo
             transaction: None,
             stream: false,
         };
-        matched(set, signature, view, detect.as_deref_mut(), work, hit);
+        matched(signature, view, detect.as_deref_mut(), work, hit);
     }
 }
 
@@ -454,8 +457,13 @@ fn packet_rules(
     }
     candidates.sort_unstable();
     candidates.dedup();
+    work.carried.clear();
     for &rule in &candidates {
         let signature = &set.signatures[rule as usize];
+        if signature.kind == Kind::Transaction {
+            work.carried.push(rule);
+            continue;
+        }
         let outcome = packet_rule(signature, view, detect.as_deref(), work, ready);
         let outcome = match outcome {
             Ok(_) if untried.contains(&rule) => Err(Cause::Prefilter),
@@ -468,7 +476,7 @@ fn packet_rules(
                     transaction: None,
                     stream,
                 };
-                matched(set, signature, view, detect.as_deref_mut(), work, hit);
+                matched(signature, view, detect.as_deref_mut(), work, hit);
             }
             Err(cause) if work.trace.is_some() => why::packet_fails(set, signature, view, work, cause),
             Err(_) => {}
@@ -514,7 +522,6 @@ pub(super) fn scan(
 
 /// A rule matched: what it leaves behind, and the hit.
 pub(super) fn matched(
-    set: &RuleSet,
     signature: &Signature,
     view: &View<'_, '_>,
     mut detect: Option<&mut FlowDetect>,
@@ -522,7 +529,7 @@ pub(super) fn matched(
     hit: Hit,
 ) {
     if work.trace.is_some() {
-        why::matches(set, signature, view, work, hit);
+        why::matches(signature, view, work, hit);
     }
     for effect in &signature.effects {
         if matches!(effect, Effect::Bit { .. } | Effect::Integer { .. }) {

@@ -1,15 +1,12 @@
 //! The last step of a rule: buffers to slots, what payload conditions run on, checks over the whole, the fast pattern.
 
-use smallvec::SmallVec;
-
 use super::builder::{slots_of, Builder, Fault};
-use super::chain::{Chain, Condition, Content, Operand};
+use super::chain::{Chain, Condition, Operand};
 use super::header::Header;
 use super::keyword::buffers::Where;
 use super::lexer::invalid;
 use super::signature::{
-    BufferGroup, FastPattern, FlowCondition, Kind, NumberTest, PatternPlace, PayloadOn, Place, Problem,
-    ProblemKind, Signature,
+    BufferGroup, FlowCondition, Kind, NumberTest, PayloadOn, Place, Problem, ProblemKind, Signature,
 };
 use super::state::{BitChange, Effect, Memory, StateTest};
 use crate::app::{Carrier, Protocol};
@@ -256,73 +253,6 @@ fn check_size(group: &BufferGroup) -> Result<(), Fault> {
         }
     }
     Ok(())
-}
-
-/// How good a prefilter a pattern is: distinct octets that are not letters or zeros count most, repeats little.
-pub fn strength(pattern: &[u8]) -> u32 {
-    let mut seen = [false; 256];
-    pattern
-        .iter()
-        .map(|&octet| {
-            let first = !std::mem::replace(&mut seen[usize::from(octet)], true);
-            let weight = match octet {
-                b'a'..=b'z' | b'A'..=b'Z' => 3,
-                b' ' | b'\t' | 0 | 0xff => 2,
-                b'0'..=b'9' => 4,
-                b' '..=b'~' => 4,
-                _ => 5,
-            };
-            if first {
-                weight
-            } else {
-                1
-            }
-        })
-        .sum()
-}
-
-/// The content a prefilter shall look for: the one the rule names, else the strongest that must be there.
-pub fn fast_pattern(payload: &Chain, groups: &[BufferGroup]) -> Option<FastPattern> {
-    let lists = std::iter::once((PatternPlace::Payload, &payload.conditions, true)).chain(
-        groups
-            .iter()
-            .enumerate()
-            .filter(|(_, group)| matches!(group.place, Place::Transaction(_)))
-            .map(|(at, group)| (PatternPlace::Group(at), &group.chain.conditions, false)),
-    );
-    let mut candidates: SmallVec<[(FastPattern, &Content, bool); 8]> = SmallVec::new();
-    for (place, conditions, in_payload) in lists {
-        for (at, condition) in conditions.iter().enumerate() {
-            let Condition::Content(content) = condition else {
-                continue;
-            };
-            if let Some(chop) = content.fast_pattern {
-                // What must not be there names no candidates.
-                if !content.negated {
-                    return Some(FastPattern {
-                        place,
-                        condition: at,
-                        chop,
-                        explicit: true,
-                    });
-                }
-            }
-            if !content.negated && !content.pattern.is_empty() {
-                let proposal = FastPattern {
-                    place,
-                    condition: at,
-                    chop: None,
-                    explicit: false,
-                };
-                candidates.push((proposal, content, in_payload));
-            }
-        }
-    }
-    // Buffers before the payload: they are shorter and their groups smaller. Then the strongest.
-    candidates
-        .into_iter()
-        .max_by_key(|(_, content, in_payload)| (!*in_payload, strength(&content.pattern)))
-        .map(|(pattern, ..)| pattern)
 }
 
 /// How a rule is run.

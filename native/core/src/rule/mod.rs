@@ -4,6 +4,7 @@
 //! with prefilters, immutable, shared) -> `detect` (per engine: what a packet and its flow match).
 
 pub mod address;
+mod answer;
 pub mod asn1;
 pub mod builder;
 pub mod bytes;
@@ -13,6 +14,7 @@ pub mod context;
 pub mod dataset_store;
 pub mod detect;
 pub mod event_names;
+pub mod fast_pattern;
 pub mod finish;
 pub mod header;
 pub mod inspect;
@@ -27,6 +29,7 @@ pub mod reputation;
 pub mod set;
 pub mod signature;
 pub mod state;
+pub mod steps;
 pub mod threshold;
 mod transaction;
 pub mod transform;

@@ -11,8 +11,9 @@ use super::context::{Context, Dataset};
 use super::load::{Loaded, Notice};
 use super::matcher::{Matcher, Needle};
 use super::reputation::Reputation;
-use super::signature::{Action, Kind, PatternPlace, Place, Signature};
+use super::signature::{Action, Kind, PatternPlace, Signature};
 use super::state::{BitChange, Effect, Memory, Names, StateTest};
+use super::steps::Ask;
 use super::threshold::Plan;
 use super::transform::Transform;
 use crate::app::{Protocol, PROTOCOLS};
@@ -302,7 +303,12 @@ impl RuleSet {
                 Kind::IpOnly => self.addresses.push(rule),
                 Kind::ProtocolOnly => self.protocols.push(rule),
                 Kind::EventOnly => self.events.push(rule),
-                Kind::Transaction => transactions.add(signature),
+                Kind::Transaction => {
+                    transactions.add(signature);
+                    if carried(signature) {
+                        on_packets(signature, &mut packets, &mut streams);
+                    }
+                }
                 _ => on_packets(signature, &mut packets, &mut streams),
             }
         }
@@ -325,7 +331,7 @@ impl RuleSet {
 
 /// The octets of a rule's fast pattern, and whether case matters not.
 fn pattern(signature: &Signature) -> Option<(&[u8], bool)> {
-    let fast = signature.fast_pattern?;
+    let fast = signature.fast_pattern.filter(|fast| !fast.negated)?;
     let chain = match fast.place {
         PatternPlace::Payload => &signature.payload,
         PatternPlace::Group(at) => &signature.groups.get(at)?.chain,
@@ -429,42 +435,31 @@ impl TransactionBuilder {
     }
 
     fn add(&mut self, signature: &Signature) {
-        let fast = signature
+        let lead = signature
             .fast_pattern
-            .filter(|_| signature.prefilter_keyword.is_none());
-        for (at, protocol) in PROTOCOLS.iter().enumerate() {
-            if !about(signature, protocol) {
+            .filter(|fast| !fast.negated && signature.prefilter_keyword.is_none());
+        if carried(signature) {
+            return;
+        }
+        for plan in &signature.plans {
+            let Some(at) = PROTOCOLS
+                .iter()
+                .position(|known| std::ptr::eq(*known, plan.protocol))
+            else {
                 continue;
-            }
-            for direction in directions(signature) {
-                let Pending { slots, always } = &mut self.groups[at][direction];
-                let place = fast.and_then(|fast| match fast.place {
-                    PatternPlace::Group(group) => match &signature.groups.get(group)?.place {
-                        Place::Transaction(offers) => {
-                            let offer = offers
-                                .iter()
-                                .find(|offer| std::ptr::eq(offer.protocol, *protocol))?;
-                            let spec = &protocol.buffers[offer.slot];
-                            spec.directions
-                                .iter()
-                                .any(|known| known.index() == direction)
-                                .then_some(offer.slot)
-                        }
-                        Place::Packet(_) => None,
-                    },
-                    PatternPlace::Payload => None,
-                });
+            };
+            let Pending { slots, always } = &mut self.groups[at][plan.direction.index()];
+            let slot = plan.steps.iter().find_map(|step| match step.ask {
+                Ask::Group(_, slot) if step.leads => Some(slot),
+                _ => None,
+            });
+            match (lead, slot) {
+                (Some(_), Some(slot)) => slots[slot]
+                    .get_or_insert_with(GroupBuilder::default)
+                    .add(signature.index, buffer_pattern(signature)),
                 // A pattern in a buffer that this direction does not have: the rule cannot match here.
-                let elsewhere = matches!(fast, Some(fast) if matches!(fast.place, PatternPlace::Group(_)))
-                    && place.is_none();
-                match place {
-                    Some(slot) => {
-                        let group = slots[slot].get_or_insert_with(GroupBuilder::default);
-                        group.add(signature.index, buffer_pattern(signature));
-                    }
-                    None if elsewhere => {}
-                    None => always.push(signature.index),
-                }
+                (Some(_), None) => {}
+                (None, _) => always.push(signature.index),
             }
         }
     }
@@ -485,32 +480,12 @@ impl TransactionBuilder {
     }
 }
 
-/// Whether a rule can match transactions of this protocol.
-pub(super) fn about(signature: &Signature, protocol: &'static Protocol) -> bool {
-    let named =
-        |protocols: &[&'static Protocol]| protocols.iter().any(|known| std::ptr::eq(*known, protocol));
-    if !signature.protocols.is_empty() && !named(&signature.protocols) {
-        return false;
-    }
-    let carried = protocol.carriers.iter().any(|carrier| {
-        signature.header.protocols.contains(match carrier {
-            crate::app::Carrier::Tcp => 6,
-            crate::app::Carrier::Udp => 17,
-        })
-    });
-    carried
-        && signature.groups.iter().all(|group| match &group.place {
-            Place::Transaction(slots) => slots.iter().any(|slot| std::ptr::eq(slot.protocol, protocol)),
-            Place::Packet(_) => true,
-        })
-        && signature.transaction.iter().all(|condition| match condition {
-            super::signature::TxCondition::Value { slots, .. } => {
-                slots.iter().any(|slot| std::ptr::eq(slot.protocol, protocol))
-            }
-            super::signature::TxCondition::Event { protocols, .. }
-            | super::signature::TxCondition::Interface { protocols, .. } => named(protocols),
-            super::signature::TxCondition::File(_) => true,
-        })
+/// Whether a rule on transactions is found by a pattern in the payload.
+fn carried(signature: &Signature) -> bool {
+    signature.prefilter_keyword.is_none()
+        && signature
+            .fast_pattern
+            .is_some_and(|fast| fast.place == PatternPlace::Payload && !fast.negated)
 }
 
 /// A set that many engines share.

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::chain::Chain;
 use super::header::Header;
 use super::state::{Effect, StateTest};
+use super::steps::Plan;
 use super::transform::Transform;
 use crate::app::dcerpc::Call;
 use crate::app::{AppLayer, Protocol};
@@ -208,8 +209,10 @@ pub struct FastPattern {
     pub condition: usize,
     /// The part of the pattern (`fast_pattern:offset,length`); the whole when `None`.
     pub chop: Option<(u16, u16)>,
-    /// The rule says so itself (`fast_pattern`); otherwise it is a proposal by strength.
+    /// The rule says so itself (`fast_pattern`); otherwise it was chosen.
     pub explicit: bool,
+    /// It must not be there: it names no candidates, but its condition is asked first.
+    pub negated: bool,
 }
 
 /// A test of one value of a transaction.
@@ -507,6 +510,8 @@ pub struct Signature {
     pub fast_pattern: Option<FastPattern>,
     /// `prefilter` was given with a keyword that is not content: do not use contents.
     pub prefilter_keyword: Option<&'static str>,
+    /// In which order its conditions on transactions are asked; empty for other rules.
+    pub plans: Vec<Plan>,
     /// How many variables its chains use (see [`super::chain::VarId`]).
     pub variables: u8,
 
@@ -524,6 +529,13 @@ pub struct Signature {
 }
 
 impl Signature {
+    /// Whether the rule can match transactions of this protocol.
+    pub fn is_about(&self, protocol: &Protocol) -> bool {
+        self.plans
+            .iter()
+            .any(|plan| std::ptr::eq(plan.protocol, protocol))
+    }
+
     /// Whether the rule asks for anything of transactions.
     pub fn on_transactions(&self) -> bool {
         !self.transaction.is_empty()

@@ -355,6 +355,10 @@ impl Transaction for HttpTx {
         self.message(direction).progress
     }
 
+    fn begun(&self, direction: Direction) -> bool {
+        self.message(direction).progress > 0
+    }
+
     fn complete(&self, direction: Direction) -> bool {
         self.message(direction).progress >= progress::COMPLETE
     }

@@ -4,15 +4,15 @@ use super::trail::{follow, Story};
 use super::{entry, words, Finding, Outcome, MAX_EXCERPT, NO_TRANSACTION};
 use crate::app::Protocol;
 use crate::packet::{Direction, Packet, Transport};
+use crate::rule::answer::Look;
 use crate::rule::cause::Cause;
 use crate::rule::chain::Chain;
 use crate::rule::detect::{header_fits, packet_buffer, Hit, Work};
 use crate::rule::inspect::Subject;
-use crate::rule::set::{about, RuleSet};
+use crate::rule::set::RuleSet;
 use crate::rule::signature::{
     BufferGroup, FastPattern, Kind, PatternPlace, Place, Signature, TxCondition, View,
 };
-use crate::rule::transaction::Look;
 use crate::rule::FlowScene;
 
 /// What kept a rule from matching before octets were asked.
@@ -458,13 +458,7 @@ const FILE_KEYWORDS: [&str; 8] = [
 
 /// A rule matched.
 #[cold]
-pub(in crate::rule) fn matches(
-    set: &RuleSet,
-    signature: &Signature,
-    view: &View<'_, '_>,
-    work: &mut Work,
-    hit: Hit,
-) {
+pub(in crate::rule) fn matches(signature: &Signature, view: &View<'_, '_>, work: &mut Work, hit: Hit) {
     if !work
         .trace
         .as_ref()
@@ -480,7 +474,7 @@ pub(in crate::rule) fn matches(
         if let Some(octets) = packet_buffer(group, view.packet, &mut room) {
             let told = ask(&group.chain, Some(group), &Subject::whole(octets), work, true);
             take(&mut found, group.name, told);
-        } else if let Some(look) = hit.transaction.and_then(|id| Look::of(set, view, id)) {
+        } else if let Some(look) = hit.transaction.and_then(|id| Look::of(view, id)) {
             of_buffer(group, &look, work, &mut found, true);
         }
         places.append(&mut found.places);
@@ -556,7 +550,7 @@ pub(in crate::rule) fn flow_is_looked_at(
         }
         let cause = match header_fits(signature, &view) {
             Err(cause) => cause,
-            Ok(()) if protocol.is_some_and(|protocol| about(signature, protocol)) => continue,
+            Ok(()) if protocol.is_some_and(|protocol| signature.is_about(protocol)) => continue,
             Ok(()) => Cause::AppProtocol,
         };
         let mut finding = of_packet(signature, &view, cause);
