@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from tapwarden.agent import keeping
 from tapwarden.agent.composition import Parts
+from tapwarden.agent.evidence import extend_holds
 from tapwarden.agent.health import Health
 from tapwarden.agent.report.profile import read_clock
 from tapwarden.agent.supervisor import notify
@@ -101,6 +102,7 @@ class Duties:
         """Retention, and whether the disk will hold what has to be kept."""
         parts, now = self._parts, self._parts.clock.now()
         try:
+            extend_holds(parts)
             if isinstance(parts.events, Expiring):
                 for name in parts.events.expire(now):
                     log.info("retention=dropped name=%r", name)

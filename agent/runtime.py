@@ -20,6 +20,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from tapwarden.agent.composition import Parts
 from tapwarden.agent.duties import Duties
 from tapwarden.agent.enrich import ENRICHMENTS
+from tapwarden.agent.evidence import EvidenceKeeper
 from tapwarden.agent.health import Health
 from tapwarden.agent.pipeline import Delivery, Pipeline
 from tapwarden.agent.store.eve_file import EveFile
@@ -66,6 +67,7 @@ class Runtime:
         server: "uvicorn.Server | None" = None,
         eve_file: EveFile | None = None,
         spool: Spool | None = None,
+        keeper: EvidenceKeeper | None = None,
     ) -> None:
         self._parts, self._watched, self._health, self._server = parts, watched, health, server
         self.pipeline = Pipeline(
@@ -79,7 +81,8 @@ class Runtime:
             eve_file=eve_file,
             keeps="spool" if spool else "events store",
         )
-        self._spool = spool
+        self._spool, self._keeper = spool, keeper
+        self._keeping = threading.Thread(target=keeper.run, name="evidence", daemon=True) if keeper else None
         self._drain = spool and Drain(
             spool,
             parts.events,
@@ -116,8 +119,9 @@ class Runtime:
             self._scheduler.add_job(duty, "interval", seconds=every_s, id=duty.__name__)
         self._scheduler.start()
         self._path.start()
-        if self._draining:
-            self._draining.start()
+        for started in (self._draining, self._keeping):
+            if started:
+                started.start()
         for thread in self._collecting:
             thread.start()
         if self._serving:
@@ -141,6 +145,9 @@ class Runtime:
         if self._drain and self._draining:
             self._drain.finish(max(1.0, deadline - time.monotonic()))
             self._draining.join(max(1.0, deadline - time.monotonic()) + SPOOL_END_S)
+        if self._keeper and self._keeping:
+            self._keeper.finish()
+            self._keeping.join(max(1.0, deadline - time.monotonic()))
         if self._eve_file:
             self._eve_file.close()
         self._scheduler.shutdown(wait=True)
@@ -170,6 +177,8 @@ class Runtime:
             total["spool.dropped_events"] = sum(shed.values())
             total |= {f"spool.{name}": count for name, count in status.counters.items()}
             total |= {f"store.{name}": count for name, count in carried.items() if name != "stored"}
+        if self._keeper:
+            total |= self._keeper.counters()
         for one in self._watched:
             for name, count in one.collector.counters().items():
                 total[name] = total.get(name, 0) + count

@@ -70,6 +70,9 @@ def engine_settings(config: Config, interface: str) -> dict[str, Any]:
     home = {"HOME_NET": f"[{','.join(sensor.home_net)}]"} if sensor.home_net else {}
     settings = engine_config({"vars": {"address-groups": {**home, **addresses}, "port-groups": ports}})
     merge(settings, {"output": {"sensor": sensor_name(config), "in_iface": interface}})
+    if config.evidence.enabled:
+        evidence = config.evidence
+        merge(settings, {"evidence": {"ring": evidence.ring, "before": evidence.before, "after": evidence.after}})
     if interface:
         # Whoever sends live traffic must not know which flows share a slot; a replay stays the same each time.
         merge(settings, {"flow": {"hash_seed": secrets.randbits(63)}})

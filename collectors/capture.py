@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tapwarden._core import CaptureFile, Engine
+from tapwarden._core import Batch, CaptureFile, Engine
 from tapwarden.collectors.numbering import Numbering
 from tapwarden.collectors.source import Source
 from tapwarden.model.errors import SourceError
@@ -43,10 +43,15 @@ class CaptureCollector:
             self._count(engine, capture)
             if batch is None:
                 break
-            yield numbering.events(batch)
+            yield self._events(engine, numbering, batch)
         self.problem = capture.problem
-        yield numbering.events(engine.drain())
+        yield self._events(engine, numbering, engine.drain())
         self._count(engine, capture)
+
+    def _events(self, engine: Engine, numbering: Numbering, batch: Batch) -> Sequence[Event]:
+        events = numbering.events(batch)
+        self._source.keep_evidence(engine, events)
+        return events
 
     def stop(self) -> None:
         """See ``Collector``."""

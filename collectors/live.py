@@ -44,11 +44,11 @@ class LiveCollector(ABC):
             self._reopened += 1
             ticked = self._source.now_ns()
             while not self._stop.is_set():
-                yield self._numbering.events(self._take(engine))
+                yield self._events(engine, self._take(engine))
                 now = self._source.now_ns()
                 if now - ticked >= TICK_NS:
                     ticked = now
-                    yield self._numbering.events(engine.tick(now))
+                    yield self._events(engine, engine.tick(now))
                     self._count(engine)
                     if index_of(interface) != index:
                         raise SourceError(f"interface {interface} was replaced", retry=True)
@@ -59,8 +59,13 @@ class LiveCollector(ABC):
         finally:
             self._count(engine)
             self._close()
-        yield self._numbering.events(engine.drain())
+        yield self._events(engine, engine.drain())
         self._count(engine)
+
+    def _events(self, engine: "Engine", batch: "Batch") -> Sequence[Event]:
+        events = self._numbering.events(batch)
+        self._source.keep_evidence(engine, events)
+        return events
 
     def stop(self) -> None:
         """See ``Collector``."""

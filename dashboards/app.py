@@ -32,7 +32,7 @@ from tapwarden.dashboards.settings import DashboardSettings
 from tapwarden.dashboards.shield import Shield
 from tapwarden.dashboards.throttle import LoginThrottle
 from tapwarden.model.errors import RefusedError, StoreError
-from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore
+from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore, EvidenceStore
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ def create_app(
     clock: Clock,
     health: Health,
     settings: DashboardSettings,
+    evidence: EvidenceStore | None = None,
     rng: Rng = os.urandom,
     passwords: Passwords | None = None,
 ) -> FastAPI:
@@ -70,6 +71,7 @@ def create_app(
         desk=desk,
         clock=clock,
         health=health,
+        evidence=evidence,
         settings=settings,
         rng=rng,
         passwords=passwords or Passwords(),

@@ -11,7 +11,7 @@ from tapwarden.dashboards.accounts import Passwords, Rng
 from tapwarden.dashboards.sessions import SessionTable
 from tapwarden.dashboards.settings import DashboardSettings
 from tapwarden.dashboards.throttle import LoginThrottle
-from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore
+from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore, EvidenceStore
 
 Health = Callable[[], Mapping[str, Any]]
 """Part name -> {"state": "ok" | "degraded" | "down" | "off", "detail": text, and counters}."""
@@ -26,6 +26,7 @@ class Console:
     desk: Desk
     clock: Clock
     health: Health
+    evidence: EvidenceStore | None
     settings: DashboardSettings
     rng: Rng
     passwords: Passwords

@@ -22,6 +22,7 @@ COMMANDS = (
     Entry("incidents", "tapwarden.agent.cli.incidents:incidents", "List, show, open and close incidents."),
     Entry("actions", "tapwarden.agent.cli.actions:actions", "List, decide and roll back blocks and other measures."),
     Entry("report", "tapwarden.agent.cli.report:report", "List, show, sign off and send reports."),
+    Entry("evidence", "tapwarden.agent.cli.evidence:evidence", "Packets of alerts: show, hold, export, verify."),
     Entry("store", "tapwarden.agent.cli.store:store", "What is kept on this host, for how long, and what waits."),
     Entry(
         "coordinator",

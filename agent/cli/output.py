@@ -1,6 +1,5 @@
 """How commands print: tables for people, JSON for programs, and nothing a terminal would obey."""
 
-import dataclasses
 import json
 import logging
 import sys
@@ -16,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tapwarden.agent.cli.group import printable
+from tapwarden.agent.plain import plain
 
 PIPED_COLUMNS = 240
 """Width of tables that no terminal shows: what reads them wants a row in a line."""
@@ -31,21 +31,6 @@ def console(*, stderr: bool = False) -> Console:
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     click.echo(json.dumps(plain(value), ensure_ascii=True))
-
-
-def plain(value: Any) -> Any:
-    """Dataclasses, times and enumerations as JSON has them; times as ISO 8601 in UTC."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(inner) for inner in value]
-    return value
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:

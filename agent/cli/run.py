@@ -16,6 +16,7 @@ from tapwarden.agent.cli.progress import replay_progress, replay_result
 from tapwarden.agent.cli.session import configured, invocation
 from tapwarden.agent.composition import Parts, composed, eve_file_of, first_alert, replayed_now, sensor_name, spool_of
 from tapwarden.agent.config import Config
+from tapwarden.agent.evidence import EvidenceKeeper, evidence_folder
 from tapwarden.agent.health import Health
 from tapwarden.agent.rule_reload import RuleReload
 from tapwarden.agent.runtime import Runtime, Watched
@@ -69,11 +70,14 @@ def run(
     spooling = nullcontext() if captures else spool_of(config, layout)
     with composed(config, layout, detected_at=replayed_now if captures else first_alert) as parts, spooling as spool:
         health = Health()
-        watched = list(_watched(parts, found, captures, watching))
+        keeper = None
+        if config.evidence.enabled and config.sensor.capture != "eve":
+            keeper = EvidenceKeeper(evidence_folder(config, layout), health)
+        watched = list(_watched(parts, found, captures, watching, keeper))
         server = None if no_dashboard or not config.dashboard.enabled else _dashboard(parts, health)
         password = ensure_admin(parts.cases, parts.clock, os.urandom) if server else None
         eve_file = eve_file_of(config, layout)
-        runtime = Runtime(parts, watched, health, server, eve_file, spool)
+        runtime = Runtime(parts, watched, health, server, eve_file, spool, keeper)
         reload = RuleReload(found, config, layout, health, parts.clock)
         with reload.serving(), _told_to_stop(eve_file, reload) as stopping:
             runtime.start()
@@ -101,12 +105,15 @@ def _wait(runtime: Runtime, stopping: threading.Event, *, ends: bool) -> None:
             return
 
 
-def _watched(parts: Parts, found: Detection, captures: tuple[Path, ...], interface: str) -> Iterator[Watched]:
+def _watched(
+    parts: Parts, found: Detection, captures: tuple[Path, ...], interface: str, keeper: EvidenceKeeper | None
+) -> Iterator[Watched]:
     sensor, names = parts.config.sensor, set[str]()
+    evidence = keeper.offer if keeper else None
     for path in captures:
         name = path.name if path.name not in names else f"{path.name}.{len(names) + 1}"
         names.add(name)
-        yield Watched(collector("pcap", Source(name, path=path, engine=found.engine)), can_wait=True)
+        yield Watched(collector("pcap", Source(name, path=path, engine=found.engine, evidence=evidence)), can_wait=True)
     if captures:
         return
     if sensor.capture == "eve":
@@ -125,6 +132,7 @@ def _watched(parts: Parts, found: Detection, captures: tuple[Path, ...], interfa
             promiscuous=sensor.promiscuous,
             bpf=sensor.bpf,
             fanout=fanout,
+            evidence=evidence,
         )
         yield Watched(collector(sensor.capture, source), can_wait=False)
 
@@ -137,6 +145,7 @@ def _dashboard(parts: Parts, health: Health) -> uvicorn.Server:
         desk=parts.desk,
         clock=parts.clock,
         health=health.report,
+        evidence=evidence_folder(parts.config, parts.layout),
         settings=settings,
     )
     return make_server(app, settings)

@@ -144,7 +144,18 @@ class Spool(Section):
 class Evidence(Section):
     """The packets around alerts."""
 
+    enabled: bool = True
     path: Text = "evidence"
+    before: Size = 65_536
+    after: Size = 65_536
+    ring: Size = 33_554_432
+
+    @field_validator("before", "after")
+    @classmethod
+    def _of_one_flow(cls, value: int) -> int:
+        if value > 1 << 28:
+            raise ValueError("that is kept for each alert: write at most 256 MiB")
+        return value
 
 
 class Retention(Section):

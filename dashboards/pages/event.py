@@ -52,8 +52,23 @@ def show_event(
         "related": related,
         "related_problem": problem,
         "group": of_group,
+        "evidence": console.evidence.find(event.id) if console.evidence else None,
     }
     return page(request, console, person, "event.html", data)
+
+
+@router.get("/events/{event_id}/packets")
+def give_packets(console: ConsoleDep, event_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> Response:
+    """The packets around the alert, as a pcapng file to save."""
+    found = console.evidence.find(event_id) if console.evidence else None
+    if console.evidence is None or found is None:
+        raise DeniedError(404, "No packets", "None were kept for this event, or they are past the retention time.")
+    try:
+        capture = console.evidence.read(found)
+    except StoreError as error:
+        raise DeniedError(404, "No packets", str(error)) from error
+    named = {"Content-Disposition": f'attachment; filename="{event_id}.pcapng"', "Cache-Control": "no-store"}
+    return Response(capture, media_type="application/x-pcapng", headers=named)
 
 
 def _related(console: Console, event: Event) -> tuple[Sequence[dict[str, Any]], str]:

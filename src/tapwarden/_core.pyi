@@ -101,6 +101,12 @@ class Engine:
         """Let time pass without packets: expire flows, write what is due."""
     def drain(self) -> Batch:
         """End of input: finish all flows. The engine is empty afterwards."""
+    def evidence(self) -> list[tuple[int, bool, list[tuple[int, int, int, bytes]]]]:
+        """The packets of alerts that were finished since the last call, when ``evidence.ring`` is not 0.
+
+        Each is (``flow_id``, 0 for a packet without a flow; whether there was more before than was kept; frames in
+        order as (nanoseconds since 1970, length on the wire, link type, octets)).
+        """
     def swap_rules(self, rules: RuleSet) -> None: ...
     def explain(self, sids: Sequence[int]) -> None:
         """Write down from now on why the rules with these sids match or do not, at each packet and transaction."""

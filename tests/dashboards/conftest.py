@@ -22,6 +22,7 @@ from tapwarden.agent.report.profile import shipped_profiles
 from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.store.cases import SqlCaseStore
 from tapwarden.agent.store.embedded import EmbeddedEventStore
+from tapwarden.agent.store.evidence import EvidenceFolder
 from tapwarden.dashboards.accounts import Passwords
 from tapwarden.dashboards.app import create_app
 from tapwarden.dashboards.server import make_server
@@ -222,6 +223,7 @@ def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> I
         desk=desk,
         clock=clock,
         health=lambda: health,
+        evidence=EvidenceFolder(tmp_path / "evidence"),
         settings=settings,
         passwords=passwords,
     )

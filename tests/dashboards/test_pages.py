@@ -4,10 +4,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
+from tapwarden.agent.store.evidence import EvidenceFolder
 from tapwarden.model.decision import ActionState
 from tapwarden.model.errors import StoreError
+from tapwarden.model.evidence import FlowPackets, Frame
 from tapwarden.model.incident import GroupState, Verdict
 from tapwarden.model.report import ReportState
 from tapwarden.model.user import Role
@@ -111,6 +114,25 @@ def test_an_event_that_is_not_there_is_a_404_that_says_why(site: Any) -> None:
     answer = site.log_in(Role.VIEWER).get("/events/00ff")
     assert answer.status_code == 404
     assert "retention" in answer.text
+
+
+def test_an_alert_with_packets_offers_them_as_a_file_to_those_who_are_logged_in(
+    site: Any, record: Record, tmp_path: Any
+) -> None:
+    bare, group = site.add_alert(record(dest_ip="198.18.7.10")), site.add_alert(record())
+    event = site.events.get(group.event_id)
+    folder = EvidenceFolder(tmp_path / "evidence")
+    kept = folder.keep(FlowPackets(event.eve.get("flow_id", 1), True, [Frame(1, 60, 1, bytes(60))]), [event])
+    visit = site.log_in(Role.VIEWER)
+    page = visit.get(f"/events/{group.event_id}").text
+    assert f'href="/events/{group.event_id}/packets"' in page
+    assert kept.sha256 in page
+    saved = visit.get(f"/events/{group.event_id}/packets")
+    assert saved.content == folder.read(kept)
+    assert saved.headers["content-disposition"] == f'attachment; filename="{group.event_id}.pcapng"'
+    assert "/packets" not in visit.get(f"/events/{bare.event_id}").text
+    assert visit.get(f"/events/{bare.event_id}/packets").status_code == 404
+    assert httpx.get(f"{site.url}/events/{group.event_id}/packets").status_code in {303, 401}
 
 
 def test_search_finds_by_field_counts_and_pages(site: Any, record: Record, event_of: Callable[..., Any]) -> None:

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::time::Timestamp;
+
 /// Everything an engine and its rule set can be told.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,6 +34,8 @@ pub struct Config {
     pub detect: Detect,
     /// Which records are written.
     pub output: Output,
+    /// Which packets are kept for alerts.
+    pub evidence: Evidence,
 }
 
 /// TCP reassembly, as `stream.*` of suricata.yaml. Sizes in octets.
@@ -276,6 +280,38 @@ pub struct Output {
     pub packet_number: bool,
     /// Kinds of `anomaly` records: decode, stream, applayer.
     pub anomaly: Vec<String>,
+}
+
+/// The packets around alerts. Sizes in octets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evidence {
+    /// Latest packets remembered, all flows together; 0 keeps none for any alert.
+    pub ring: u64,
+    /// Kept of the alert's flow up to the alert.
+    pub before: u32,
+    /// Kept of it after the alert.
+    pub after: u32,
+    /// Seconds after the alert in which they come.
+    pub after_s: u32,
+}
+
+impl Default for Evidence {
+    fn default() -> Evidence {
+        Evidence {
+            ring: 0,
+            before: 65_536,
+            after: 65_536,
+            after_s: 10,
+        }
+    }
+}
+
+impl Evidence {
+    /// When what began now is over.
+    pub fn end_after(&self, now: Timestamp) -> Timestamp {
+        Timestamp(now.0.saturating_add(i64::from(self.after_s) * 1_000_000_000))
+    }
 }
 
 impl Default for Output {

@@ -19,6 +19,7 @@ use crate::counters::Counters;
 use crate::decode::Decoder;
 use crate::event::sink::Records;
 use crate::event::stats;
+use crate::evidence::Captured;
 use crate::flow::Reason;
 use crate::intel::{IndicatorSet, Watch};
 use crate::packet::Frame;
@@ -84,11 +85,13 @@ impl Engine {
     pub fn frame(&mut self, frame: &Frame<'_>) {
         self.tick(frame.ts);
         self.decoder.frame(frame, &mut self.counters, &mut self.path);
+        self.path.recorder.frame(frame);
     }
 
     /// Let time pass: end flows that timed out, write statistics that are due.
     pub fn tick(&mut self, now: Timestamp) {
         self.path.advance(now, &mut self.counters);
+        self.path.recorder.settle(now);
         let first = *self.first.get_or_insert(now);
         let interval_s = i64::from(self.path.config.output.stats_interval_s);
         let uptime_s = self.path.now.seconds_since(first);
@@ -101,6 +104,7 @@ impl Engine {
     /// End of input: end all flows, write the last statistics. The engine is empty afterwards.
     pub fn drain(&mut self) {
         self.path.end_all(Reason::Shutdown, &mut self.counters);
+        self.path.recorder.drain(self.path.now);
         self.write_stats();
     }
 
@@ -129,11 +133,20 @@ impl Engine {
         inspector.map_or_else(Records::default, |inspector| inspector.explanations(all))
     }
 
+    /// The packets of alerts that were finished since they were last taken.
+    pub fn take_evidence(&mut self) -> Vec<Captured> {
+        self.path.recorder.take()
+    }
+
     /// Counters by the names of Suricata's statistics.
     pub fn counters(&self) -> Vec<(String, u64)> {
         let mut list = self.counters.list();
         list.extend(self.path.watch.iter().flat_map(Inspector::counters));
         list.extend(self.detection_counters());
+        if self.path.recorder.is_on() {
+            list.push(("evidence.taken".into(), self.path.recorder.taken));
+            list.push(("evidence.missed".into(), self.path.recorder.missed));
+        }
         list
     }
 

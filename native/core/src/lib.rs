@@ -10,6 +10,7 @@ pub mod decode;
 pub mod defrag;
 pub mod engine;
 pub mod event;
+pub mod evidence;
 pub mod file;
 pub mod flow;
 pub mod intel;

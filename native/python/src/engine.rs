@@ -129,6 +129,22 @@ impl Engine {
         })
     }
 
+    /// (flow, begun before, [(nanoseconds, length on the wire, link type, octets)]) of each.
+    #[allow(clippy::type_complexity)]
+    fn evidence<'py>(&self, py: Python<'py>) -> Vec<(u64, bool, Vec<(i64, u32, u32, Bound<'py, PyBytes>)>)> {
+        let taken = py.allow_threads(|| locked(&self.engine).take_evidence());
+        taken
+            .into_iter()
+            .map(|captured| {
+                let frames = captured.frames.into_iter().map(|one| {
+                    let octets = PyBytes::new(py, &one.data);
+                    (one.ts.0, one.wire_len, one.linktype, octets)
+                });
+                (captured.flow, captured.begun_before, frames.collect())
+            })
+            .collect()
+    }
+
     fn swap_rules(&self, py: Python<'_>, rules: &Bound<'_, RuleSet>) {
         let set = Arc::clone(&rules.get().set);
         py.allow_threads(|| locked(&self.engine).set_rules(set));

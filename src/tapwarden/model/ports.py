@@ -18,6 +18,7 @@ from tapwarden.model.decision import (
     TargetType,
 )
 from tapwarden.model.event import Bucket, Event, EventGroup, EventOrder, EventPage, EventQuery, StoreStatus, TopEntry
+from tapwarden.model.evidence import PacketEvidence
 from tapwarden.model.hunt import HuntResult
 from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, ThreatClass, Verdict
 from tapwarden.model.indicator import Indicator
@@ -147,6 +148,18 @@ class EventStore(Protocol):
     def status(self) -> StoreStatus: ...
 
     def close(self) -> None: ...
+
+
+class EvidenceStore(Protocol):
+    """Packets around alerts, kept by the hash of their content. Methods raise StoreError."""
+
+    def find(self, event_id: str) -> PacketEvidence | None:
+        """What was kept for this alert."""
+        ...
+
+    def read(self, evidence: PacketEvidence) -> bytes:
+        """The pcapng file, whole and as it was written: StoreError when its hash is not its name."""
+        ...
 
 
 class CaseStore(Protocol):

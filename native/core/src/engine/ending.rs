@@ -22,6 +22,7 @@ impl Path {
         self.look_at_rest(at, counters);
         let Some(slot) = self.flows.remove(at) else { return };
         self.announcements.forget(&slot.flow);
+        self.recorder.end(slot.flow.id);
         counters.flow_active -= 1;
         match slot.flow.state {
             State::New => counters.flow_end_new += 1,

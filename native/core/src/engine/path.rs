@@ -13,6 +13,7 @@ use crate::counters::Counters;
 use crate::decode::Sink;
 use crate::event::anomaly;
 use crate::event::sink::Records;
+use crate::evidence::Recorder;
 use crate::flow::table::{Found, Slot, Table};
 use crate::flow::{Reason, State};
 use crate::intel::Watch;
@@ -44,6 +45,7 @@ pub(super) struct Path {
     limits: Limits,
     table: AppTable,
     pub(super) announcements: Announcements,
+    pub(super) recorder: Recorder,
 }
 
 impl Sink for Path {
@@ -81,6 +83,7 @@ impl Path {
             },
             table: AppTable::new(&config),
             announcements: Announcements::default(),
+            recorder: Recorder::new(config.evidence.clone()),
             flows: Table::new(config.flow.clone()),
             records: Records::default(),
             now: Timestamp(0),
@@ -266,11 +269,18 @@ impl Path {
             records,
             inspector,
             watch,
+            recorder,
             ..
         } = self;
+        if recorder.is_on() && !packet.pseudo {
+            if let Some(slot) = at.and_then(|at| flows.get_mut(at)) {
+                recorder.belongs(slot.flow.id, &mut slot.flow.recorded);
+            }
+        }
         if inspector.is_none() && watch.is_none() {
             return;
         }
+        let (written, recorded) = (records.len(), recorder.is_on());
         let flow = at
             .and_then(|at| flows.get_mut(at))
             .map(|Slot { flow, data, .. }| FlowScene {
@@ -285,6 +295,14 @@ impl Path {
         }
         if let Some(inspector) = inspector {
             inspector.inspect(&mut scene, records);
+        }
+        if recorded && records.len() > written {
+            let (flow, last) = at
+                .and_then(|at| flows.get(at))
+                .map_or((0, recorder.number_at_hand()), |slot| {
+                    (slot.flow.id, slot.flow.recorded)
+                });
+            recorder.alert(flow, last);
         }
     }
 

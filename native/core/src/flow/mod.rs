@@ -94,6 +94,8 @@ pub struct Flow {
     pub state: State,
     /// An alert was raised on it.
     pub alerted: bool,
+    /// Number of its last frame among those remembered for evidence; 0 is none.
+    pub recorded: u64,
     /// Client and server were swapped: the first packet came from the server.
     pub reversed: bool,
     /// Nothing of it is inspected any more (pass rule, bypass, encrypted).
@@ -132,6 +134,7 @@ impl Flow {
             established: false,
             state: State::New,
             alerted: false,
+            recorded: 0,
             reversed: false,
             inspection_off: false,
             payload_inspection_off: false,
