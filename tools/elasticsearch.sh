@@ -8,7 +8,8 @@
 #
 #   ELASTICSEARCH_VERSION   9.2.0 (Java 21 or later) or 8.19.0 (Java 17 or later); the newest that a Java here can run
 #   ELASTICSEARCH_HEAP      1g
-#   ELASTICSEARCH_SECURE    1: TLS and the account elastic / tapwarden-trial; certificates in FOLDER/config
+#   ELASTICSEARCH_OPTIONS   further options of the Java machine, one a line
+#   ELASTICSEARCH_SECURE    1: TLS and the account tapwarden / tapwarden-trial; certificates in FOLDER/config
 #   MAVEN_REPOSITORY        https://repo1.maven.org/maven2
 #
 # It is Elastic's integration test distribution: index, bulk, search and aggregations are all there; data streams, ILM,
@@ -141,6 +142,7 @@ path.data: $folder/data
 path.logs: $folder/logs
 END
     printf '%s\n' -Xms"${ELASTICSEARCH_HEAP:-1g}" -Xmx"${ELASTICSEARCH_HEAP:-1g}" > "$config/jvm.options.d/heap.options"
+    printf '%s\n' "${ELASTICSEARCH_OPTIONS:-}" > "$config/jvm.options.d/further.options"
     for setting in "$@"; do printf '%s: %s\n' "${setting%%=*}" "${setting#*=}" >> "$config/elasticsearch.yml"; done
     grep -q '^discovery\.\|^cluster\.initial' "$config/elasticsearch.yml" || echo "discovery.type: single-node" >> "$config/elasticsearch.yml"
     grep -q '^http\.port' "$config/elasticsearch.yml" || echo "http.port: 9200" >> "$config/elasticsearch.yml"
@@ -151,7 +153,7 @@ END
     port=$(sed -nE 's/^http\.port: *//p' "$config/elasticsearch.yml" | tail -n 1)
     local environment=(ES_JAVA_HOME="$java_home" ES_PATH_CONF="$config" ES_TMPDIR="$folder/tmp")
     if [ "$scheme" = https ]; then
-        unprivileged env "${environment[@]}" "$server/bin/elasticsearch-users" useradd elastic -p "$TRIAL_PASSWORD" -r superuser \
+        unprivileged env "${environment[@]}" "$server/bin/elasticsearch-users" useradd tapwarden -p "$TRIAL_PASSWORD" -r superuser \
             >"$folder/logs/users" 2>&1 || grep -q 'already exists' "$folder/logs/users" || fail "$(cat "$folder/logs/users")"
     fi
     progress "starting version $version with the Java in $java_home"
@@ -168,7 +170,7 @@ END
 
 answers() {
     local with=()
-    [ "$1" = http ] || with=(--cacert "$3/ca.crt" --user "elastic:$TRIAL_PASSWORD")
+    [ "$1" = http ] || with=(--cacert "$3/ca.crt" --user "tapwarden:$TRIAL_PASSWORD")
     curl --fail --silent --max-time 2 "${with[@]}" "$1://127.0.0.1:$2/_cluster/health?filter_path=status" >/dev/null
 }
 
@@ -187,5 +189,5 @@ case ${1:-} in
     fetch) choose; fetch; echo "$server" ;;
     start) [ $# -ge 2 ] || fail "start needs a folder"; shift; choose; start "$@" ;;
     stop) [ $# -eq 2 ] || fail "stop needs a folder"; stop "$2" ;;
-    *) sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

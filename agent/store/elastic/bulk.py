@@ -119,7 +119,8 @@ class Bulk:
         )
         # never let a missing alias become an index of that name
         target = {"require_data_stream" if data_stream else "require_alias": "true"}
-        answers: Sequence[dict[str, Any]] = self._post(lines, target | {"filter_path": ANSWER})["items"]
+        answer = self._post(lines, target | {"filter_path": ANSWER})
+        answers: Sequence[dict[str, Any]] = answer.get("items", ()) if isinstance(answer, dict) else ()
         if len(answers) != len(items):
             raise StoreError("cannot store events: the answer is damaged")
         return answers

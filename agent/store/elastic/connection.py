@@ -1,5 +1,6 @@
 """The connection to the cluster: how to get there, and what its errors mean to the caller."""
 
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,7 +44,10 @@ def connect(settings: Settings) -> Elasticsearch:
     """A client; nothing is sent yet. Raises StoreError for a CA file that cannot be used."""
     options: dict[str, Any] = {}
     if settings.ca_file:
-        options["ca_certs"] = settings.ca_file
+        try:
+            options["ssl_context"] = ssl.create_default_context(cafile=settings.ca_file)
+        except OSError as error:  # SSLError is one
+            raise StoreError(f"{settings.ca_file}: {error.strerror or 'is no certificate (PEM)'}") from error
     if settings.api_key:
         options["api_key"] = settings.api_key
     elif settings.user:
@@ -58,7 +62,7 @@ def connect(settings: Settings) -> Elasticsearch:
             connections_per_node=8,
             **options,
         )
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise StoreError(f"cannot reach Elasticsearch: {error}") from error
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from elasticsearch import Elasticsearch
+from elasticsearch import ApiError, Elasticsearch
 
 from tapwarden.agent.store.classes import EventClass
 from tapwarden.agent.store.elastic.connection import BadRequestError, NotFoundError, Settings, reason_of, talking
@@ -25,6 +25,9 @@ KNOWN_FOR_S = 10.0
 """How long what we know of the indices is believed; others roll them over as well."""
 
 ROLL_EVERY_S = 60.0
+
+NO_SUCH_REQUEST = frozenset({400, 405})
+"""What a distribution without data streams answers when asked for one: 400 (9.2), 405 (8.19)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +258,10 @@ class Partitions:
             self._client.indices.get_data_stream(name=name)
         except NotFoundError:
             return True
-        except BadRequestError:
-            return False  # "no handler found": a distribution without them
+        except ApiError as error:
+            if error.status_code in NO_SUCH_REQUEST:
+                return False
+            raise
         return True
 
     def series(self, kept: EventClass) -> Series:

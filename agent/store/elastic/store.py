@@ -198,6 +198,7 @@ class ElasticEventStore:
             stored = series.holding([expected], moved)
             if stored:
                 self._bulk.delete(index, sorted(stored))
+                self._unseen = True
                 twice += len(stored)
         return twice
 

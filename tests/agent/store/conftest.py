@@ -91,6 +91,10 @@ def cases(open_cases: Callable[[], SqlCaseStore]) -> SqlCaseStore:
     return open_cases()
 
 
+QUICK_START = {"ELASTICSEARCH_HEAP": "512m", "ELASTICSEARCH_OPTIONS": "-XX:TieredStopAtLevel=1"}
+"""Half the time to the first answer; slower afterwards, which tests do not notice."""
+
+
 class Nodes:
     """Elasticsearch nodes of the tests' own, each with its folder. Stopped at the end."""
 
@@ -101,7 +105,7 @@ class Nodes:
         """Start a node, or start it again; its address."""
         done = subprocess.run(
             [self._script, "start", self.folder / name, *settings],
-            env={"ELASTICSEARCH_HEAP": "512m", **os.environ, **environment},
+            env={**QUICK_START, **os.environ, **environment},
             capture_output=True,
             text=True,
             check=False,
@@ -124,12 +128,24 @@ class Nodes:
             self.stop(pid.parent.name)
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Gives ports of loopback that nobody listens on."""
+    return _free_port
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test that needs a server waits for it to be fetched and started."""
+    for item in items:
+        if "elastic" in item.nodeid and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(400))
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +163,7 @@ def nodes(top: Path) -> Iterator[Nodes]:
 @pytest.fixture(scope="session")
 def elasticsearch(nodes: Nodes) -> str:
     """Address of a server without security, for all tests that only need one. ELASTICSEARCH_URL names one that runs."""
-    return os.environ.get("ELASTICSEARCH_URL") or nodes.start("shared", f"http.port={free_port()}")
+    return os.environ.get("ELASTICSEARCH_URL") or nodes.start("shared", f"http.port={_free_port()}")
 
 
 @contextmanager
