@@ -25,11 +25,13 @@ from tapwarden.agent.report.formats import FORMATTERS
 from tapwarden.agent.report.profile import shipped_profiles
 from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.store.cases import SqlCaseStore
+from tapwarden.agent.store.cases.checkpoints import Checkpoints
 from tapwarden.agent.store.classes import EventClass
 from tapwarden.agent.store.elastic import ElasticEventStore
 from tapwarden.agent.store.elastic import Settings as ElasticSettings
 from tapwarden.agent.store.embedded import EmbeddedEventStore
 from tapwarden.agent.store.eve_file import EveFile
+from tapwarden.agent.store.evidence import SigningKey
 from tapwarden.agent.store.spool import Fsync, Spool
 from tapwarden.agent.triage.policy import Policy, StandingDecision
 from tapwarden.mitigation.approval import ApprovalRules
@@ -132,6 +134,16 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
         for part in closeables:
             if isinstance(part, Closeable):
                 part.close()
+
+
+def signing_key_of(layout: Layout) -> SigningKey:
+    """The key that signs evidence and checkpoints, made on first use. Raises StoreError."""
+    return SigningKey.at(layout.state("evidence.key"))
+
+
+def checkpoints_of(layout: Layout) -> Checkpoints:
+    """The audit trail's signed checkpoints."""
+    return Checkpoints(layout.state("audit-checkpoints.jsonl"), lambda octets: signing_key_of(layout).sign(octets))
 
 
 def mitigators_of(config: Config, layout: Layout) -> list[Mitigator]:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from tapwarden.agent import keeping
-from tapwarden.agent.composition import Parts
+from tapwarden.agent.composition import Parts, checkpoints_of
 from tapwarden.agent.evidence import extend_holds
 from tapwarden.agent.health import Health
 from tapwarden.agent.report.profile import read_clock
@@ -15,7 +15,7 @@ from tapwarden.model.report import ReportState
 
 log = logging.getLogger(__name__)
 
-RECONCILE_S, SEND_S, CLOCKS_S, STATUS_S, RETENTION_S = 5, 3, 30, 5, 600
+RECONCILE_S, SEND_S, CLOCKS_S, STATUS_S, RETENTION_S, CHECKPOINT_S = 5, 3, 30, 5, 600, 600
 
 
 class Duties:
@@ -34,6 +34,7 @@ class Duties:
             self.watch_clocks: CLOCKS_S,
             self.look_at_ourselves: STATUS_S,
             self.drop_old: RETENTION_S,
+            self.sign_trail: CHECKPOINT_S,
         }
 
     def reconcile(self) -> None:
@@ -51,6 +52,17 @@ class Duties:
         detail = "; ".join(result.problems) or ("enforcing" if enforcing else "dry run: nothing is changed")
         if self._health.set("mitigation", state, detail, verified=result.verified) and result.problems:
             log.warning("mitigation=%s problems=%r", state, result.problems)
+
+    def sign_trail(self) -> None:
+        """A signed checkpoint of the audit trail, where something was done since the last."""
+        try:
+            head = next(iter(self._parts.cases.audit_records(limit=1)), None)
+            if head is not None:
+                checkpoints_of(self._parts.layout).take(head.seq, head.hash, self._parts.clock.now())
+            self._health.set("audit trail", "ok")
+        except StoreError as error:
+            if self._health.set("audit trail", "degraded", str(error)):
+                log.error("audit_trail=degraded error=%r", str(error))
 
     def send_reports(self) -> None:
         """One round of the outbox."""

@@ -9,10 +9,12 @@ import click
 
 from tapwarden.agent.cli.group import Failure, Group, Partial, Refused
 from tapwarden.agent.cli.output import print_json, print_table
-from tapwarden.agent.cli.session import invocation, person, session
+from tapwarden.agent.cli.session import configured, invocation, person, session
+from tapwarden.agent.composition import mitigators_of
 from tapwarden.agent.config.quantity import parse_duration
 from tapwarden.mitigation.ledger import WAITING
 from tapwarden.model.decision import LIVE_STATES, Action, ActionState, Measure, Target, TargetType
+from tapwarden.model.errors import MitigationError
 
 
 def _duration(_ctx: click.Context, _param: click.Parameter, value: str) -> timedelta:
@@ -124,6 +126,28 @@ def simulate(targets: tuple[str, ...], span: timedelta) -> None:
             click.echo(f"  {line}")
     if impact.refused:
         raise Refused(impact.refused[0])
+
+
+@actions.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def clear(yes: bool) -> None:
+    """Empty every mitigator now, without the case store and without a running Tapwarden: the way out.
+
+    Stop Tapwarden first (or set mitigation.mode: dry-run): one that enforces puts back what its ledger says.
+    """
+    config, layout = configured(invocation())
+    mitigators = mitigators_of(config, layout)
+    if not yes:
+        click.confirm(f"Let everything pass that {', '.join(one.name for one in mitigators)} hold back?", abort=True)
+    problems = []
+    for mitigator in mitigators:
+        try:
+            mitigator.clear()
+            click.echo(f"{mitigator.name}: nothing is in effect any more")
+        except MitigationError as error:
+            problems.append(f"{mitigator.name}: {error}")
+    if problems:
+        raise Failure("; ".join(problems))
 
 
 @actions.command()

@@ -14,9 +14,9 @@ import click
 from tapwarden.agent.cli.group import Failure, Group, printable
 from tapwarden.agent.cli.output import print_fields, print_json, print_table
 from tapwarden.agent.cli.session import invocation, person, session
-from tapwarden.agent.composition import Parts
+from tapwarden.agent.composition import Parts, signing_key_of
 from tapwarden.agent.evidence import alerts_of, bundle_of, evidence_folder, groups_of
-from tapwarden.agent.store.evidence import BundleError, Hold, SigningKey, verify
+from tapwarden.agent.store.evidence import BundleError, Hold, verify
 from tapwarden.agent.store.evidence.pcapng import read
 from tapwarden.agent.store.evidence.signing import fingerprint
 from tapwarden.model.evidence import Frame, PacketEvidence
@@ -116,7 +116,7 @@ def holds() -> None:
 def export(incident_id: str, file: Path) -> None:
     """Write an incident's evidence to FILE: events, packets, rules, hashes, actions and a signed manifest (ZIP)."""
     with session() as parts:
-        key = SigningKey.at(parts.layout.state("evidence.key"))
+        key = signing_key_of(parts.layout)
         now, by = parts.clock.now(), person()
         written = bundle_of(parts, incident_id, now=now, by=by).sign(key)
         part = file.with_name(f".{file.name}.part")

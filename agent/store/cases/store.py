@@ -311,6 +311,11 @@ class SqlCaseStore:
             statement = statement.where(audit.c.subject == subject)
         return self._list(AuditRecord, statement.order_by(audit.c.seq.desc()).limit(limit))
 
+    def audit_record(self, seq: int) -> AuditRecord | None:
+        """The record with this number, or None."""
+        found = self._list(AuditRecord, select(audit).where(audit.c.seq == seq))
+        return found[0] if found else None
+
     def verify_audit(self) -> int | None:
         """See the port; records cut off at the end are reported by the number of the first missing one."""
         with self._read() as connection:
