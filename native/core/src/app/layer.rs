@@ -140,6 +140,8 @@ pub struct AppLayer {
     port: u16,
     /// The parser asked to look again.
     changing: bool,
+    /// The flow was picked up midstream.
+    midstream: bool,
     /// What it wants the next parser to know.
     note: Vec<u8>,
 }
@@ -203,6 +205,7 @@ impl AppLayer {
             fed.over = true;
             return fed;
         }
+        self.midstream = flow.midstream;
         self.feed_direction(table, flow, direction, inputs, &mut fed);
         fed.over = self.over;
         fed
@@ -595,9 +598,12 @@ impl AppLayer {
         self.ended[at] |= input.eof;
         self.updated[at] = true;
         self.fed = true;
-        let announced = &mut self.announced;
+        let (announced, midstream) = (&mut self.announced, self.midstream);
         let parser = self.parser.get_or_insert_with(|| {
             let mut parser = start(options, carrier);
+            if midstream {
+                parser.midstream();
+            }
             if let Some(announced) = announced.take() {
                 parser.announced(&announced.note);
             }
@@ -697,7 +703,7 @@ impl AppLayer {
         data: &[u8],
     ) -> Option<(&'static Protocol, bool)> {
         let at = direction.index();
-        let hit = match_patterns(table, carrier, direction, direction, data);
+        let hit = match_patterns(table, carrier, direction, direction, data, self.midstream);
         let verdict = match hit {
             Hit::Is(protocol, reversed) => {
                 self.look[at].patterns_done = true;
@@ -710,7 +716,14 @@ impl AppLayer {
             self.look[at].patterns_done = verdict;
             return None;
         }
-        match match_patterns(table, carrier, direction, direction.opposite(), data) {
+        match match_patterns(
+            table,
+            carrier,
+            direction,
+            direction.opposite(),
+            data,
+            self.midstream,
+        ) {
             Hit::Is(protocol, reversed) => {
                 self.look[at].patterns_done = true;
                 Some((protocol, reversed))
@@ -767,7 +780,9 @@ impl AppLayer {
                 if data.len() < probe.min || self.look[remembers].refused & bit != 0 {
                     continue;
                 }
-                let answer = probe.look[at].map_or(Probe::Unsure, |look| look(data, direction));
+                let midstream = protocol_at(probe.slot).and_then(|protocol| protocol.midstream);
+                let look = midstream.filter(|_| self.midstream).or(probe.look[at]);
+                let answer = look.map_or(Probe::Unsure, |look| look(data, direction));
                 match answer {
                     Probe::Certain | Probe::Reversed => {
                         return protocol_at(probe.slot).map(|protocol| (protocol, answer == Probe::Reversed));
@@ -808,6 +823,7 @@ fn match_patterns(
     direction: Direction,
     side: Direction,
     data: &[u8],
+    midstream: bool,
 ) -> Hit {
     let patterns = table.patterns(carrier, side);
     let Some(&first) = data.first() else {
@@ -842,11 +858,13 @@ fn match_patterns(
         match pattern.confirm {
             None => return Hit::Is(protocol, side != direction),
             Some((_, min, _)) if data.len() < min => {}
-            Some((probe, _, _)) => match probe(data, direction) {
-                Probe::Certain => return Hit::Is(protocol, false),
-                Probe::Reversed => return Hit::Is(protocol, true),
-                Probe::Unsure | Probe::No => {}
-            },
+            Some((probe, _, _)) => {
+                match protocol.midstream.filter(|_| midstream).unwrap_or(probe)(data, direction) {
+                    Probe::Certain => return Hit::Is(protocol, false),
+                    Probe::Reversed => return Hit::Is(protocol, true),
+                    Probe::Unsure | Probe::No => {}
+                }
+            }
         }
     }
     let enough = if hits {

@@ -134,8 +134,12 @@ pub struct Protocol {
     pub patterns: &'static [Pattern],
     /// The direction that must speak first, if one must.
     pub first: Option<Direction>,
+    /// Looks at what flows send that were picked up midstream, instead of its other probes.
+    pub midstream: Option<ProbeFn>,
     /// Its parser can go on after lost octets.
     pub accepts_gaps: bool,
+    /// Octets of a TCP direction that are reassembled, where that is not what the configuration says for all; 0 is all.
+    pub stream_depth: Option<u64>,
     /// A fresh parser for a flow; `None` is detection only.
     pub start: Option<StartFn>,
     /// Buffers of its transactions; the index in this list is the slot asked for.
@@ -155,7 +159,9 @@ impl Protocol {
         probing: &[],
         patterns: &[],
         first: None,
+        midstream: None,
         accepts_gaps: false,
+        stream_depth: None,
         start: None,
         buffers: &[],
         values: &[],
@@ -310,6 +316,9 @@ pub trait Parser: Send {
 
     /// The transactions, to change their engine-side state.
     fn transactions_mut(&mut self) -> &mut dyn Transactions;
+
+    /// The flow was picked up midstream: what it is shown first may begin within a message.
+    fn midstream(&mut self) {}
 
     /// What was announced for this flow by another (see [`Expectation`]).
     fn announced(&mut self, _note: &[u8]) {}

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::http1::options::size;
 use super::{Carrier, Pattern, ProbeFn, Protocol, PROTOCOLS};
 use crate::config::{AppProtocol, Config, Enabled};
 use crate::packet::Direction;
@@ -193,6 +194,14 @@ impl AppTable {
             max: probing.max,
             look: [probing.to_server, probing.to_client],
         })
+    }
+
+    /// Octets of a TCP direction that are reassembled for this protocol, where it has its own limit; 0 is all.
+    pub fn stream_depth(&self, protocol: &Protocol) -> Option<u64> {
+        let default = protocol.stream_depth?;
+        let options = &self.options.get(usize::from(slot_of(protocol)?))?.options;
+        let configured = options.get("stream-depth").and_then(|text| size(text));
+        Some(configured.unwrap_or(default))
     }
 
     /// The configuration of a protocol, if it is to be parsed over `carrier`.

@@ -39,6 +39,11 @@ impl Upper for Applications<'_> {
             trigger_raw: std::mem::take(&mut self.app.trigger_raw),
             end_raw: self.app.opaque_payload,
             parser_waits: self.app.parser.is_some(),
+            depth: self
+                .app
+                .protocol()
+                .filter(|_| unknown)
+                .and_then(|protocol| self.table.stream_depth(protocol)),
             keep_for_raw: if unknown {
                 self.app.protocol().map_or(0, kept_for_raw)
             } else {

@@ -100,6 +100,8 @@ pub struct Session {
     pub established: bool,
     /// Picked up without its handshake.
     pub midstream: bool,
+    /// Octets of each direction that are reassembled, where its protocol has its own limit; 0 is all.
+    depth: Option<u64>,
     /// TCP flags seen, by direction.
     pub flags: [u8; 2],
     /// Picked up at its SYN and ACK.

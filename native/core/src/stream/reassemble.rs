@@ -31,6 +31,8 @@ pub struct Fed {
     pub end_raw: bool,
     /// A parser holds out for more octets (not: the protocol is not known yet).
     pub parser_waits: bool,
+    /// Octets of each direction that are reassembled from now on, if that is more; 0 is all. `None` changes nothing.
+    pub depth: Option<u64>,
     /// Octets to keep for raw inspection beside the application layer; 0 changes nothing.
     pub keep_for_raw: u64,
 }
@@ -101,6 +103,7 @@ impl Session {
     ) -> bool {
         upper.saw(direction);
         let app_over = self.app_over;
+        let depth = self.depth.unwrap_or(limits.options.depth);
         let Some(tcp) = packet.tcp().copied() else {
             return true;
         };
@@ -114,7 +117,6 @@ impl Session {
         let base = half.buffer.base();
         let mut start = base as i64 + i64::from(tcp.seq.wrapping_sub(half.base_seq()) as i32);
         let end = start + packet.payload.len() as i64;
-        let depth = limits.options.depth;
         if depth > 0 {
             let within = !half.depth_reached && end > base as i64;
             if within && end > depth as i64 {
@@ -313,6 +315,9 @@ impl Session {
         }
         self.halves[at].app_progress += gap;
         self.app_over |= fed.over;
+        if let Some(depth) = fed.depth {
+            self.depth = Some(depth);
+        }
         if fed.reversed {
             self.swap();
         }

@@ -24,7 +24,7 @@ mod tracker;
 mod transaction;
 
 use limits::Options;
-use nbss::{probe, Packet, PROBE_OCTETS};
+use nbss::{probe, probe_midstream, Packet, PROBE_OCTETS};
 use state::State;
 
 use super::{
@@ -82,7 +82,10 @@ pub static PROTOCOL: Protocol = Protocol {
         to_server: Some(probe),
         to_client: Some(probe),
     }],
+    midstream: Some(probe_midstream),
     accepts_gaps: true,
+    // Files are followed to their ends.
+    stream_depth: Some(0),
     start: Some(start),
     buffers: BUFFERS,
     values: &[ValueSpec {
@@ -279,6 +282,12 @@ impl Parser for SmbParser {
         }
         self.state.keep_house(direction);
         Parsed::Used(used)
+    }
+
+    fn midstream(&mut self) {
+        for side in &mut self.state.sides {
+            side.lost_track = true;
+        }
     }
 
     fn transactions(&self) -> &dyn Transactions {

@@ -87,6 +87,23 @@ pub fn probe(octets: &[u8], _direction: Direction) -> Probe {
     }
 }
 
+/// The same for a flow picked up midstream: the first message may begin anywhere, and its header says who sent it.
+pub fn probe_midstream(octets: &[u8], direction: Direction) -> Probe {
+    if octets.len() < PROBE_OCTETS {
+        return Probe::Unsure;
+    }
+    let from_server = match find(octets).and_then(|at| octets.get(at..)) {
+        Some(message @ [0xff, ..]) => message.get(9).map(|flags| flags & 0x80 != 0),
+        Some(message @ [0xfe, ..]) => message.get(16).map(|flags| flags & 1 != 0),
+        Some(_) => None,
+        None => return probe(octets, direction),
+    };
+    match from_server {
+        Some(from_server) if from_server != (direction == Direction::ToClient) => Probe::Reversed,
+        _ => Probe::Certain,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +114,18 @@ mod tests {
         assert_eq!(find(octets), Some(3));
         assert_eq!(find(b"\x07\x00\x00\x04\xfeSMB"), None);
         assert_eq!(find(b"junk\x00\x00\x00\x04\xfeSMB"), Some(8));
+    }
+
+    #[test]
+    fn midstream_a_message_tells_who_sent_it() {
+        let mut octets = b"rest of one\x00\x00\x00\x40\xfeSMB".to_vec();
+        octets.resize(80, 0);
+        assert_eq!(probe(&octets, Direction::ToServer), Probe::No);
+        assert_eq!(probe_midstream(&octets, Direction::ToServer), Probe::Certain);
+        octets[15 + 16] = 1;
+        assert_eq!(probe_midstream(&octets, Direction::ToServer), Probe::Reversed);
+        assert_eq!(probe_midstream(&octets, Direction::ToClient), Probe::Certain);
+        assert_eq!(probe_midstream(&[b'x'; 80], Direction::ToClient), Probe::No);
     }
 
     #[test]

@@ -125,6 +125,11 @@ impl Transactions for Queue {
         self.next
     }
 
+    fn next_from(&self, id: u64) -> Option<u64> {
+        let (Ok(at) | Err(at)) = self.at(id);
+        self.held.get(at).map(|(id, _)| *id)
+    }
+
     fn get(&self, id: u64) -> Option<&dyn Transaction> {
         let (_, tx) = self.held.get(self.at(id).ok()?)?;
         Some(tx.as_ref())
@@ -157,6 +162,7 @@ mod tests {
         }
         assert_eq!((queue.first(), queue.end()), (0, 1000));
         assert!(queue.get(0).is_some() && queue.get(500).is_none());
+        assert_eq!((queue.next_from(0), queue.next_from(1)), (Some(0), None));
         assert_eq!(queue.overflow, 0);
     }
 
