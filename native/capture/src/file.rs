@@ -73,7 +73,7 @@ pub struct CaptureFile {
 }
 
 struct Counted {
-    file: File,
+    file: Box<dyn Read + Send>,
     read: Arc<AtomicU64>,
 }
 
@@ -96,6 +96,14 @@ impl CaptureFile {
         if meta.is_dir() {
             return Err(OpenError::NotACapture("it is a directory".into()));
         }
+        CaptureFile::read_from(Box::new(file), meta.len())
+    }
+
+    /// Read a capture of `size` octets from anything that gives octets.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn read_from(file: Box<dyn Read + Send>, size: u64) -> Result<CaptureFile, OpenError> {
         let read = Arc::new(AtomicU64::new(0));
         let mut plain = Window::new(Box::new(Counted {
             file,
@@ -127,7 +135,7 @@ impl CaptureFile {
             window,
             format,
             behind: 0,
-            size: meta.len(),
+            size,
             read,
             problem: String::new(),
             frames: 0,

@@ -1,9 +1,3 @@
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use tapwarden_core::app::Carrier;
-
-fuzz_target!(|octets: &[u8]| {
-    tapwarden_fuzz::parse("dcerpc", Carrier::Tcp, octets);
-    tapwarden_fuzz::parse("dcerpc", Carrier::Udp, octets);
-});
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| tapwarden_fuzz::run("app_dcerpc", octets));

@@ -1,6 +1,3 @@
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use tapwarden_core::app::Carrier;
-
-fuzz_target!(|octets: &[u8]| tapwarden_fuzz::parse("http", Carrier::Tcp, octets));
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| tapwarden_fuzz::run("app_http", octets));

@@ -1,5 +1,3 @@
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|octets: &[u8]| tapwarden_fuzz::layer(octets));
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| tapwarden_fuzz::run("app_layer", octets));

@@ -1,141 +1,72 @@
-//! Dialogues made of arbitrary octets, and what must hold of any of them: no panic, no more used than was shown, records
-//! that are JSON, buffers and values that can be asked for.
+//! Arbitrary octets for everything that reads octets, and what must hold of any: no panic, no endless work, no more used
+//! than was shown, records that are JSON.
+//!
+//! [`TARGETS`] are run by libFuzzer (`make fuzz`; `fuzz_targets/` has a file for each) and, in the test suite, over the kept
+//! corpus and mutations of it by `tests/corpus.rs`.
+#![allow(
+    clippy::expect_used,
+    reason = "what must hold and does not is a finding: it has to panic"
+)]
 
-use tapwarden_core::app::{
-    protocol, AppLayer, AppTable, Carrier, FlowFacts, Input, Parsed, Parser, Protocol, Requests,
-};
-use tapwarden_core::config::{AppProtocol, Config};
-use tapwarden_core::event::json::Json;
-use tapwarden_core::packet::Direction;
-use tapwarden_core::time::Timestamp;
+pub mod app;
+pub mod capture;
+pub mod frames;
+pub mod rules;
 
-/// Cut octets into pieces of a dialogue: (direction, octets, octets lost before, end). A piece begins with an octet that
-/// says the direction (bit 0), whether something was lost (bit 1), whether it is the last (bit 2), and one with its length.
-fn pieces(mut octets: &[u8]) -> impl Iterator<Item = (Direction, &[u8], u64, bool)> {
-    std::iter::from_fn(move || {
-        let [what, len, rest @ ..] = octets else {
-            return None;
-        };
-        let (piece, rest) = rest.split_at(rest.len().min(usize::from(*len) * 4));
-        octets = rest;
-        let direction = if what & 1 == 0 {
-            Direction::ToServer
-        } else {
-            Direction::ToClient
-        };
-        Some((direction, piece, u64::from(what & 2) * 50, what & 4 != 0))
-    })
+/// Something that reads octets.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Its name: of the file in `fuzz_targets/` and of the folder in `corpus/`.
+    pub name: &'static str,
+    /// Let it read.
+    pub run: fn(&[u8]),
 }
 
-fn input(data: &[u8], gap: u64, eof: bool) -> Input<'_> {
-    Input {
-        data,
-        gap,
-        eof,
-        now: Timestamp(0),
-        packet: 1,
-    }
+const fn target(name: &'static str, run: fn(&[u8])) -> Target {
+    Target { name, run }
 }
 
-/// Let a parser alone read a dialogue.
+/// A parser of one protocol: named after it.
+macro_rules! parser {
+    ($name:literal, $protocol:literal, $($carrier:ident),+) => {
+        target($name, |octets| {
+            $(app::parse($protocol, tapwarden_core::app::Carrier::$carrier, octets);)+
+        })
+    };
+}
+
+/// All targets, a line each.
+pub static TARGETS: &[Target] = &[
+    parser!("app_dcerpc", "dcerpc", Tcp, Udp),
+    parser!("app_dhcp", "dhcp", Udp),
+    parser!("app_dns", "dns", Tcp, Udp),
+    parser!("app_ftp", "ftp", Tcp),
+    target("app_ftp_data", app::ftp_data),
+    parser!("app_http", "http", Tcp),
+    parser!("app_http2", "http2", Tcp),
+    target("app_layer", app::layer),
+    parser!("app_ntp", "ntp", Udp),
+    parser!("app_quic", "quic", Udp),
+    parser!("app_smb", "smb", Tcp),
+    parser!("app_smtp", "smtp", Tcp),
+    parser!("app_ssh", "ssh", Tcp),
+    parser!("app_tls", "tls", Tcp),
+    target("capture_file", capture::file),
+    target("fragments", frames::fragments),
+    target("frames", frames::any),
+    target("mime", app::mime),
+    target("probes", app::probes),
+    target("rule_data", rules::data),
+    target("rule_text", rules::text),
+    target("rules_on_frames", frames::with_rules),
+    target("segments", frames::segments),
+];
+
+/// Run the target of this name.
 ///
 /// # Panics
-/// When something that must hold does not.
-pub fn parse(name: &str, carrier: Carrier, octets: &[u8]) {
-    let protocol = protocol(name).expect("a protocol of the table");
-    let start = protocol.start.expect("one that is parsed");
-    let mut parser = start(&AppProtocol::default(), carrier);
-    let mut held = [Vec::new(), Vec::new()];
-    for (direction, piece, gap, eof) in pieces(octets) {
-        let held = &mut held[direction.index()];
-        let gap = if protocol.accepts_gaps { gap } else { 0 };
-        if gap > 0 {
-            held.clear();
-        }
-        held.extend_from_slice(piece);
-        match parser.parse(direction, &input(held, gap, eof), &mut Requests::default()) {
-            Parsed::Used(used) => drop(held.drain(..used)),
-            Parsed::Failed | Parsed::Finished => break,
-        }
-    }
-    ask(protocol, parser.as_mut());
-}
-
-/// Let the whole layer find and read a dialogue.
-///
-/// # Panics
-/// When something that must hold does not.
-pub fn layer(octets: &[u8]) {
-    let [flags, port_high, port_low, rest @ ..] = octets else {
-        return;
-    };
-    let mut config = Config::default();
-    config.stream.midstream = flags & 1 != 0;
-    let table = AppTable::new(&config);
-    let facts = FlowFacts {
-        ports: [40_000, u16::from_be_bytes([*port_high, *port_low])],
-        midstream: flags & 1 != 0,
-        established: true,
-        windows: [65_535; 2],
-    };
-    let mut app = AppLayer::default();
-    let mut held = [Vec::new(), Vec::new()];
-    for (direction, piece, gap, eof) in pieces(rest) {
-        if flags & 2 != 0 {
-            app.feed_datagram(&table, &facts, direction, &input(piece, 0, false));
-            continue;
-        }
-        held[direction.index()].extend_from_slice(piece);
-        let shown = held.clone();
-        let here = |at: usize| at == direction.index();
-        let inputs = [0, 1].map(|at| input(&shown[at], if here(at) { gap } else { 0 }, eof && here(at)));
-        let fed = app.feed_stream(&table, &facts, direction, &inputs);
-        for (held, used) in held.iter_mut().zip(fed.used) {
-            held.drain(..used);
-        }
-        if fed.reversed {
-            held.swap(0, 1);
-        }
-    }
-    if let (Some(protocol), Some(parser)) = (app.protocol(), &mut app.parser) {
-        ask(protocol, parser.as_mut());
-    }
-}
-
-/// Ask for everything rules and records could ask for.
-fn ask(protocol: &Protocol, parser: &mut dyn Parser) {
-    let transactions = parser.transactions_mut();
-    let mut next = 0;
-    while let Some(id) = transactions.next_from(next) {
-        next = id + 1;
-        let Some(tx) = transactions.get_mut(id) else {
-            continue;
-        };
-        for direction in [Direction::ToServer, Direction::ToClient] {
-            for slot in 0..protocol.buffers.len() {
-                let mut index = 0;
-                while tx.buffer(slot, direction, index).is_some() && index < 10_000 {
-                    index += 1;
-                }
-            }
-            for slot in 0..protocol.values.len() {
-                tx.value(slot, direction, 0);
-            }
-            tx.inspected(direction);
-        }
-        for event in &tx.meta().events {
-            assert!(
-                protocol.events.contains(event),
-                "{event} is not in the protocol's table"
-            );
-        }
-        for index in 0..tx.records(true) {
-            let mut out = Vec::new();
-            let mut json = Json::new(&mut out);
-            json.open();
-            tx.write_record(index, &mut json);
-            json.close_object();
-            serde_json::from_slice::<serde_json::Value>(&out).expect("a record is JSON");
-        }
-    }
+/// When there is none, or something that must hold does not.
+pub fn run(name: &str, octets: &[u8]) {
+    let found = TARGETS.iter().find(|target| target.name == name);
+    (found.expect("a target of the table").run)(octets);
 }
