@@ -3,6 +3,7 @@
 The command line's short commands and the runtime share it, so that both act under the same guard and ledger.
 """
 
+import html
 import ipaddress
 import secrets
 import socket
@@ -40,6 +41,7 @@ from tapwarden.mitigation.ledger import Ledger
 from tapwarden.mitigation.protected import Hosts, of_this_host
 from tapwarden.mitigation.rpz import TsigKey
 from tapwarden.mitigation.ruleset import Rate
+from tapwarden.mitigation.sinkhole import Sinkhole
 from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.model.errors import ConfigError, StoreError
 from tapwarden.model.incident import AlertGroup
@@ -190,6 +192,19 @@ def mitigators_of(config: Config, layout: Layout) -> list[Mitigator]:
         except ValueError as error:
             raise ConfigError(str(error), key="mitigation.bouncer.pullers") from error
     return made
+
+
+def sinkhole_of(config: Config) -> Sinkhole | None:
+    """The listener on the sinkhole addresses; None where there is none."""
+    sinkhole = config.mitigation.sinkhole
+    if not sinkhole.enabled:
+        return None
+    return Sinkhole(
+        addresses=sinkhole.addresses,
+        port=sinkhole.port,
+        keep_octets=sinkhole.keep_octets,
+        contact=html.escape(sinkhole.contact),
+    )
 
 
 def open_cases(config: Config, layout: Layout) -> SqlCaseStore:

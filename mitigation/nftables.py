@@ -2,26 +2,19 @@
 
 One table of our own (``inet``, so IPv4 and IPv6 alike) and nothing outside it; deleting the table undoes everything:
 ``nft delete table inet tapwarden``. What the table looks like is in ``tapwarden.mitigation.ruleset``.
-
-nft is run as a process and not loaded as a library: it may exit() on errors, its ABI changes, and a process inherits
-just the one capability it needs (CAP_NET_ADMIN, ambient). What it is told is JSON on standard input.
 """
 
 import json
 import logging
 import math
-import os
-import shutil
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from tapwarden.mitigation.namespace import inside
+from tapwarden.mitigation.nft import AbsentError, Nft
 from tapwarden.mitigation.ruleset import HOOKS, Batch, Rate, Slot, Table
 from tapwarden.mitigation.target import normalise
 from tapwarden.model.decision import Action, Installed, Measure, Target, TargetType
-from tapwarden.model.errors import MitigationError
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +39,7 @@ class Nftables:
         nft: str = "nft",
         timeout_s: float = 60,
     ) -> None:
-        self._table, self._netns, self._nft, self._timeout_s = Table(table, tuple(hooks)), netns, nft, timeout_s
+        self._table, self._nft = Table(table, tuple(hooks)), Nft(netns, program=nft, timeout_s=timeout_s)
         self._rate = rate or Rate()
 
     def apply(self, actions: Sequence[Action], now: datetime) -> None:
@@ -84,14 +77,14 @@ class Nftables:
             return
         try:
             self._submit(batch)
-        except _AbsentError:
+        except AbsentError:
             log.info("event=table_gone_meanwhile table=%s", self._table.name)
 
     def list(self) -> Sequence[Installed]:
         """What the kernel really blocks now, with the seconds left and the packets and octets dropped."""
         try:
-            return self._table.installed(self._run("-j", "list", "table", "inet", self._table.name))
-        except _AbsentError:
+            return self._table.installed(self._nft.run("-j", "list", "table", "inet", self._table.name))
+        except AbsentError:
             return []
 
     def clear(self) -> None:
@@ -115,52 +108,10 @@ class Nftables:
 
     def _slots(self) -> set[Slot]:
         """Which sets there are now. Terse, so it costs the same 4 ms with and without 100,000 entries in them."""
-        slots = self._table.slots(self._run("-j", "-t", "list", "sets", "inet"))
+        slots = self._table.slots(self._nft.run("-j", "-t", "list", "sets", "inet"))
         # A set of another rate is no longer asked; its entries end with their timeouts.
         return {slot for slot in slots if slot.rate in (None, self._rate)}
 
     def _submit(self, batch: Batch) -> None:
         """Commit commands as one transaction: all or nothing."""
-        self._run("-j", "-f", "-", given=json.dumps({"nftables": batch}, separators=(",", ":")))
-
-    def _run(self, *arguments: str, given: str = "") -> str:
-        # Daemons and users often lack the sbin directories in their path.
-        path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
-        program = shutil.which(self._nft, path=path)
-        if program is None:
-            raise MitigationError(f"{self._nft} is not installed: install the package nftables")
-        environment = {"PATH": path, "LC_ALL": "C"}  # the messages are told apart below
-        try:
-            done = inside(
-                self._netns,
-                lambda: subprocess.run(
-                    [program, *arguments],
-                    input=given,
-                    capture_output=True,
-                    encoding="utf-8",
-                    errors="replace",
-                    env=environment,
-                    timeout=self._timeout_s,
-                    check=False,
-                ),
-            )
-        except subprocess.TimeoutExpired:
-            raise MitigationError(f"nft did not answer in {self._timeout_s:g} s") from None
-        except OSError as problem:
-            raise MitigationError(f"{program} cannot be run: {problem.strerror}") from None
-        if done.returncode == 0:
-            return done.stdout
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        message = lines[0][:300] if lines else f"exit status {done.returncode}"
-        if "No such file or directory" in message:
-            raise _AbsentError(f"nft: {message}")
-        if "Operation not permitted" in message:
-            raise MitigationError(
-                "nft may not change the packet filter: run as root or grant CAP_NET_ADMIN "
-                "(AmbientCapabilities=CAP_NET_ADMIN in a systemd unit)"
-            )
-        raise MitigationError(f"nft: {message}")
-
-
-class _AbsentError(MitigationError):
-    """What was asked for or to be changed is not in the kernel."""
+        self._nft.run("-j", "-f", "-", given=json.dumps({"nftables": batch}, separators=(",", ":")))

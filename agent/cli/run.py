@@ -14,7 +14,16 @@ from tapwarden.agent.cli.group import EXIT_PARTIAL, Command, Failure, printable
 from tapwarden.agent.cli.output import set_up_logging, show
 from tapwarden.agent.cli.progress import replay_progress, replay_result
 from tapwarden.agent.cli.session import configured, invocation
-from tapwarden.agent.composition import Parts, composed, eve_file_of, first_alert, replayed_now, sensor_name, spool_of
+from tapwarden.agent.composition import (
+    Parts,
+    composed,
+    eve_file_of,
+    first_alert,
+    replayed_now,
+    sensor_name,
+    sinkhole_of,
+    spool_of,
+)
 from tapwarden.agent.config import Config
 from tapwarden.agent.evidence import EvidenceKeeper, evidence_folder
 from tapwarden.agent.health import Health
@@ -116,6 +125,8 @@ def _watched(
         yield Watched(collector("pcap", Source(name, path=path, engine=found.engine, evidence=evidence)), can_wait=True)
     if captures:
         return
+    if (sinkhole := sinkhole_of(parts.config)) is not None:
+        yield Watched(sinkhole, can_wait=False)
     if sensor.capture == "eve":
         bookmark = parts.layout.lib / "eve.bookmark"
         yield Watched(collector("eve", Source("eve", path=sensor.eve_file, bookmark=bookmark)), can_wait=True)

@@ -369,6 +369,22 @@ class Bouncer(Section):
         return self
 
 
+class Sinkhole(Section):
+    """The listener on the sinkhole addresses, which says who came for what."""
+
+    enabled: bool = False
+    addresses: tuple[Address, ...] = ()
+    port: int = Field(default=8699, ge=1, le=65535)
+    keep_octets: int = Field(default=64, ge=0, le=1024)
+    contact: str = ""
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> "Sinkhole":
+        if self.enabled and not self.addresses:
+            raise ValueError("give the addresses that sinkholed names get, in sinkhole.addresses and in rpz.sinkhole")
+        return self
+
+
 class Approval(Section):
     """How many people have to stand behind what is done."""
 
@@ -391,6 +407,7 @@ class Mitigation(Section):
     nftables: Nftables = Nftables()
     rpz: Rpz = Rpz()
     bouncer: Bouncer = Bouncer()
+    sinkhole: Sinkhole = Sinkhole()
 
 
 class Contact(Section):
