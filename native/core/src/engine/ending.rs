@@ -83,14 +83,18 @@ impl Path {
     }
 }
 
-/// Transactions that rules did not look at to the end in a direction.
+/// Transactions that rules did not look at to the end in a direction, or that were not told since more was to come.
 fn transactions_wait(app: &AppLayer, direction: Direction) -> bool {
     let Some(parser) = &app.parser else { return false };
     let transactions = parser.transactions();
     transactions
         .ids()
         .filter_map(|id| transactions.get(id))
-        .any(|transaction| !transaction.meta().detect[direction.index()].done)
+        .any(|transaction| {
+            let told = transaction.meta().logged != 0
+                || transaction.complete(Direction::ToServer) && transaction.complete(Direction::ToClient);
+            !told || !transaction.meta().detect[direction.index()].done
+        })
 }
 
 /// Something of a direction was not looked at by all layers, or may not have been.
