@@ -7,7 +7,7 @@ CARGO   := cd native && cargo
 IFACE   ?=
 PCAP    ?=
 
-.PHONY: help run test pictures lint types conformance bench elasticsearch fuzz format clean
+.PHONY: help run test pictures lint types conformance bench bench-store elasticsearch fuzz format clean
 
 help:
 	@echo "make run               set up and start Tapwarden on this host (IFACE=eth0 for another interface)"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint              ruff, mypy --strict, rustfmt, clippy"
 	@echo "make conformance       the same alerts as Suricata on the same packets (needs ../shared/conformance)"
 	@echo "make bench             packets a second, beside Suricata where it is installed"
+	@echo "make bench-store       events a second, octets an event, answers: the event stores side by side (EVENTS=200000)"
 	@echo "make elasticsearch     a real Elasticsearch server on loopback, for a trial (STOP=1 ends it)"
 	@echo "make fuzz              every fuzz target for a while (SECONDS_EACH=60)"
 
@@ -60,6 +61,9 @@ conformance: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	@$(BIN)/python bench/read.py
+
+bench-store: $(VENV)/.installed
+	@$(BIN)/python bench/store.py --events $(or $(EVENTS),200000)
 
 elasticsearch:
 	@$(if $(STOP),tools/elasticsearch.sh stop,tools/elasticsearch.sh start) .elasticsearch/trial

@@ -13,11 +13,10 @@ from tapwarden.agent.store.elastic.connection import talking
 from tapwarden.model.errors import StoreError
 from tapwarden.model.event import Event
 
-CHUNK_OCTETS = 4 << 20
-"""Of one request before compression: large enough that the server's work is all that counts, small enough for its
-default limit on requests (100 MB) and for what it holds in memory of several sensors."""
+CHUNK_OCTETS = 1 << 20
+"""Of one request before compression: several of them are under way at once, so that no core of the cluster waits."""
 
-CHUNK_DOCUMENTS = 5000
+CHUNK_DOCUMENTS = 1000
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S = 0.1, 3.0, 20.0
 """Pauses before what the server was too busy for is sent again: doubled, up to so long, over so long."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from elastic_transport import ConnectionError as Unreachable
 from elastic_transport import ConnectionTimeout, SerializationError, TlsError, TransportError
@@ -38,6 +39,12 @@ class Settings:
     shard_octets: int = 25_000_000_000
     keep: Mapping[EventClass, timedelta] = field(default_factory=lambda: dict.fromkeys(EventClass, timedelta(days=180)))
     max_octets: int = 0
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a node is on this host."""
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def connect(settings: Settings) -> Elasticsearch:

@@ -2,11 +2,17 @@
 
 from collections.abc import Iterator
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from elasticsearch import Elasticsearch
 
-from tapwarden.agent.store.elastic.connection import BadRequestError, NotFoundError, Settings, connect, talking
+from tapwarden.agent.store.elastic.connection import (
+    BadRequestError,
+    NotFoundError,
+    Settings,
+    connect,
+    is_loopback,
+    talking,
+)
 from tapwarden.model.errors import StoreError
 
 State = Literal["ok", "warn", "fail"]
@@ -37,9 +43,8 @@ def examine(settings: Settings) -> Iterator[tuple[State, str, str]]:
             yield "fail", str(error), "see that store.elasticsearch names a node that runs, and how to get in there"
             return
     for url in settings.urls:
-        parts = urlsplit(url)
-        if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
-            yield "warn", f"events cross the network readable to {parts.hostname}", "switch TLS on there: https://"
+        if url.startswith("http:") and not is_loopback(url):
+            yield "warn", f"events cross the network readable to {url}", "switch TLS on there: https://"
 
 
 def _health(client: Elasticsearch) -> Iterator[tuple[State, str, str]]:

@@ -17,7 +17,7 @@ from tapwarden.agent.store.elastic import hunt as hunting
 from tapwarden.agent.store.elastic import query as clauses
 from tapwarden.agent.store.elastic import summary
 from tapwarden.agent.store.elastic.bulk import CHUNK_DOCUMENTS, CHUNK_OCTETS, Bulk, Item, Outcome
-from tapwarden.agent.store.elastic.connection import BadRequestError, Settings, connect, reason_of, talking
+from tapwarden.agent.store.elastic.connection import BadRequestError, Settings, connect, is_loopback, reason_of, talking
 from tapwarden.agent.store.elastic.document import document, event_of
 from tapwarden.agent.store.elastic.partitions import Partition, Partitions
 from tapwarden.model.errors import StoreError
@@ -63,7 +63,7 @@ class ElasticEventStore:
         self._names = list(self.partitions.names.values())
         self._bulk = Bulk(
             self._client,
-            compress=settings.compress,
+            compress=settings.compress and not all(is_loopback(url) for url in settings.urls),
             pause=pause,
             monotonic=monotonic,
             random=random or SystemRandom(),
