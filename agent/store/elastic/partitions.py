@@ -73,7 +73,7 @@ class Series:
             self._put_template()
             if self._data_stream:
                 if not self._backing():
-                    indices.create_data_stream(name=self.name)
+                    self._make_stream()
             elif not indices.exists_alias(name=self.name).body:
                 self._make_first()
         self.learn()
@@ -91,6 +91,13 @@ class Series:
             indices.put_index_template(name=self.name, version=TEMPLATE_VERSION, **_spelled(body))
         except BadRequestError as error:
             raise StoreError(f"the server refuses the index template: {reason_of(error)}") from error
+
+    def _make_stream(self) -> None:
+        try:
+            self._client.indices.create_data_stream(name=self.name)
+        except BadRequestError as error:
+            if "resource_already_exists" not in str(error):  # else another sensor was quicker
+                raise StoreError(f"cannot make the data stream {self.name}: {reason_of(error)}") from error
 
     def _make_first(self) -> None:
         if self._client.indices.exists(index=self.name).body:
@@ -249,7 +256,7 @@ class Partitions:
         if self._data_streams is None:
             names = list(self.names.values())
             with talking("see what the server has"):
-                plain = self._client.indices.exists_alias(name=names).body
+                plain = any(self._client.indices.exists_alias(name=name).body for name in names)
                 self._data_streams = not plain and self._has_data_streams(names[0])
         return self._data_streams
 
