@@ -97,5 +97,5 @@ def set_up_logging(verbose: int) -> None:
     stream.setFormatter(_Escaped("%(asctime)s %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
     logging.basicConfig(level=logging.DEBUG if verbose > 1 else logging.INFO, handlers=[stream], force=True)
     if verbose < 2:
-        for noisy in ("apscheduler", "httpx", "httpcore", "uvicorn.error", "scapy", "alembic"):
+        for noisy in ("apscheduler", "elastic_transport", "httpx", "httpcore", "uvicorn.error", "scapy", "alembic"):
             logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -131,11 +131,13 @@ def _own(value: Any, doc: Doc, found: Found) -> None:
 
 def _dns(value: Any, doc: Doc, found: Found) -> None:
     for record in _records(value):
-        dns = _copy(record, (("type", "type", str), ("rcode", "response_code", str)), {})
-        if record.get("id").__class__ is int:
-            dns["id"] = str(record["id"])
+        dns: Doc = {}
         questions = []
-        for asked in (record, *_records(record.get("queries")), *_records(record.get("query"))):
+        # version 3 of the format has the questions in a list, alerts the whole message in one
+        for asked in (*_records(record.get("query")), *_records(record.get("queries")), record):
+            _copy(asked, (("type", "type", str), ("rcode", "response_code", str)), dns)
+            if asked.get("id").__class__ is int:
+                dns["id"] = str(asked["id"])
             name = _named(asked.get("rrname"), found)
             if name:
                 question = {"name": name}

@@ -99,6 +99,19 @@ def test_the_default_file_documents_every_key_of_the_schema_and_no_other() -> No
         ("a: 1\na: 2\n", "2: a: stands twice (first in line 1); remove one"),
         ("- a\n", "1: has to be a mapping"),
         ("dashboard:\n  listen: 0.0.0.0\n", "1: dashboard: passwords would cross the network readable"),
+        ("store:\n  backend: elasticsearch\n", "1: store: backend: elasticsearch needs elasticsearch.urls, for"),
+        (
+            "store:\n  elasticsearch:\n    urls: [es1.example]\n",
+            "3: store.elasticsearch.urls[0]: 'es1.example' is not a node's URL, for example https://es1.example:9200",
+        ),
+        (
+            "store:\n  elasticsearch: {urls: ['http://es1.example'], api_key_file: key}\n",
+            "2: store.elasticsearch: a password or API key would cross the network readable: write https:// in http://es1",
+        ),
+        (
+            "store:\n  elasticsearch: {urls: ['https://es1.example'], user: tapwarden}\n",
+            "2: store.elasticsearch: give both user and password_file",
+        ),
         (
             "reporting:\n  coordinator:\n    url: http://192.0.2.1/\n",
             "3: reporting.coordinator.url: reports leave",

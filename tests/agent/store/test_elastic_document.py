@@ -100,8 +100,9 @@ def test_an_indicator_is_said_as_a_threat() -> None:
     [
         {"type": "answer", "id": 5, "rrname": "A.Example.", "rrtype": "A", "rcode": "NOERROR"},
         {"type": "answer", "id": 5, "rcode": "NOERROR", "queries": [{"rrname": "A.Example.", "rrtype": "A"}]},
+        {"query": [{"type": "query", "id": 5, "rcode": "NOERROR", "rrname": "A.Example.", "rrtype": "A"}]},
     ],
-    ids=["version 2", "version 3"],
+    ids=["version 2", "version 3", "in an alert"],
 )
 def test_names_are_found_by_themselves_and_by_what_is_above_them(dns: dict[str, Any]) -> None:
     answers = [{"rrname": "a.example", "rrtype": "A", "ttl": 60, "rdata": "203.0.113.5"}]
