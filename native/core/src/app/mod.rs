@@ -5,6 +5,7 @@
 //! A parser is handed contiguous octets of one direction and says how many it used; what it did not use comes again with
 //! more behind it. It makes transactions; rules ask these for buffers and values by the names the protocol declares.
 
+pub mod coding;
 pub mod dcerpc;
 pub mod detected;
 pub mod dhcp;

@@ -1,13 +1,13 @@
 //! HTTP/1.0, 1.1 and 0.9 as the "IDS" view sees it: what any server or browser might make of broken messages.
 //!
-//! `request` and `response` are state machines over the octets of their direction; `header`, `uri`, `body`, `inflate`
+//! `request` and `response` are state machines over the octets of their direction; `header`, `uri`, `body`, `encodings`
 //! and `multipart` are the parts of a message; `transaction` is what rules ask; `record` is what EVE shows.
 //!
 //! Events keep the upper-case names under which EVE's anomaly records show them; rules write them in any case.
 
 mod body;
+mod encodings;
 mod header;
-pub(in crate::app) mod inflate;
 mod multipart;
 pub(super) mod options;
 mod record;
@@ -20,7 +20,6 @@ mod uri;
 use std::sync::Arc;
 
 pub use header::parameter;
-use inflate::Layer;
 use options::HttpOptions;
 use transaction::{progress, HttpTx};
 
@@ -28,6 +27,7 @@ use super::{
     BufferSpec, Carrier, Input, Parsed, Parser, Pattern, Protocol, Requests, Transactions, TxQueue, BOTH,
     TO_CLIENT, TO_SERVER,
 };
+use crate::app::coding::Layer;
 use crate::config::AppProtocol;
 use crate::packet::Direction;
 

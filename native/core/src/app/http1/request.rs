@@ -1,7 +1,7 @@
 //! The client's octets: request lines, headers, bodies, one after the other.
 
+use super::encodings;
 use super::header::{chunk_length, content_length, is_space, parse_line, Added, ChunkLength};
-use super::inflate::{Encoding, Layer};
 use super::transaction::{progress, HttpTx, Version};
 use super::{chomp, is_blank, is_folding, uri, HttpParser, Step, MAX_FIELDS, MAX_FOLDED_OCTETS, METHODS};
 use crate::app::{Input, Parsed, Requests};
@@ -351,11 +351,6 @@ impl HttpParser {
     }
 
     fn request_headers_done(&mut self, id: u64, _requests: &mut Requests) -> Step {
-        let lzma = if self.options.lzma_layers > 0 {
-            self.options.lzma_memory
-        } else {
-            0
-        };
         let Some(tx) = self.transactions.item_mut(id) else {
             return Step::Error;
         };
@@ -367,18 +362,6 @@ impl HttpParser {
         tx.messages[0].headers_done = true;
         set_host(tx);
         let headers = &tx.messages[0].headers;
-        let encoding = headers.get("content-encoding").and_then(|value| {
-            let is = |name: &[u8]| value.eq_ignore_ascii_case(name);
-            if is(b"gzip") || is(b"x-gzip") {
-                Some(Encoding::Gzip)
-            } else if is(b"deflate") || is(b"x-deflate") {
-                Some(Encoding::Deflate)
-            } else if is(b"lzma") {
-                Some(Encoding::Lzma)
-            } else {
-                None
-            }
-        });
         if let Some(value) = headers.get("authorization") {
             let known = [&b"basic"[..], b"digest", b"bearer"]
                 .iter()
@@ -431,7 +414,9 @@ impl HttpParser {
             tx.messages[0].progress = progress::BODY;
             self.inbound.has_body = true;
             self.layers[0].clear();
-            self.layers[0].extend(encoding.map(|encoding| Layer::new(encoding, lzma)));
+            let value = tx.messages[0].headers.get("content-encoding");
+            let layer = value.and_then(|value| encodings::of_request(value, &self.options));
+            self.layers[0].extend(layer);
         } else {
             self.inbound.left = None;
         }

@@ -1,7 +1,7 @@
 //! The server's octets: status lines, headers, bodies, each matched to its request.
 
+use super::encodings::{self, contains_nocase};
 use super::header::{chunk_length, content_length, is_space, parse_line, Added, ChunkLength};
-use super::inflate::{Encoding, Layer};
 use super::transaction::{progress, HttpTx, Version};
 use super::{chomp, is_blank, is_folding, HttpParser, Step, MAX_FIELDS, MAX_FOLDED_OCTETS};
 use crate::app::{Input, Parsed, Requests};
@@ -469,59 +469,14 @@ impl HttpParser {
         let Some(tx) = self.transactions.item_mut(id) else {
             return;
         };
-        let Some(value) = tx.messages[1].headers.get("content-encoding").map(without_nul) else {
+        let Some(value) = tx.messages[1].headers.get("content-encoding") else {
             return;
         };
-        let layer = |encoding| {
-            let lzma = if options.lzma_layers > 0 {
-                options.lzma_memory
-            } else {
-                0
-            };
-            Layer::new(encoding, lzma)
-        };
-        let is = |name: &[u8]| value.eq_ignore_ascii_case(name);
-        let single = if is(b"gzip") || is(b"x-gzip") {
-            Some(Encoding::Gzip)
-        } else if is(b"deflate") || is(b"x-deflate") {
-            Some(Encoding::Deflate)
-        } else if is(b"lzma") {
-            Some(Encoding::Lzma)
-        } else {
-            None
-        };
-        if let Some(encoding) = single {
-            self.layers[1].push(layer(encoding));
-            return;
+        let (layers, events) = encodings::of_response(value, &options);
+        for event in events {
+            tx.meta.raise(event);
         }
-        if is(b"inflate") {
-            return;
-        }
-        for (at, token) in Tokens(&value).enumerate() {
-            if options.layer_limit != 0 && at >= options.layer_limit {
-                tx.meta.raise("TOO_MANY_ENCODING_LAYERS");
-                break;
-            }
-            if contains_nocase(token, b"gzip") {
-                if token != b"gzip" && token != b"x-gzip" {
-                    tx.meta.raise("ABNORMAL_CE_HEADER");
-                }
-                self.layers[1].push(layer(Encoding::Gzip));
-            } else if contains_nocase(token, b"deflate") {
-                if token != b"deflate" && token != b"x-deflate" {
-                    tx.meta.raise("ABNORMAL_CE_HEADER");
-                }
-                self.layers[1].push(layer(Encoding::Deflate));
-            } else if token == b"lzma" {
-                if at + 1 > options.lzma_layers {
-                    tx.meta.raise("COMPRESSION_BOMB");
-                    break;
-                }
-                self.layers[1].push(layer(Encoding::Lzma));
-            } else if token != b"inflate" && token != b"none" {
-                tx.meta.raise("ABNORMAL_CE_HEADER");
-            }
-        }
+        self.layers[1] = layers;
     }
 
     fn response_body(&mut self, id: u64, rest: &[u8], pos: &mut usize, requests: &mut Requests) -> Step {
@@ -661,30 +616,8 @@ impl HttpParser {
     }
 }
 
-/// Tokens between commas and spaces, advancing by the length of each token and one, whatever was skipped before it: what
-/// is left over makes tokens of its own.
-struct Tokens<'a>(&'a [u8]);
-
-impl<'a> Iterator for Tokens<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let separates = |octet: &u8| b", ".contains(octet);
-        let start = self.0.iter().position(|octet| !separates(octet))?;
-        let token = &self.0[start..];
-        let token = &token[..token.iter().position(separates).unwrap_or(token.len())];
-        self.0 = self.0.get(token.len() + 1..).unwrap_or_default();
-        Some(token)
-    }
-}
-
 fn without_nul(value: &[u8]) -> Vec<u8> {
     value.iter().copied().filter(|&octet| octet != 0).collect()
-}
-
-fn contains_nocase(text: &[u8], wanted: &[u8]) -> bool {
-    text.windows(wanted.len())
-        .any(|part| part.eq_ignore_ascii_case(wanted))
 }
 
 /// Whether a line where a status line should be is a body without one.

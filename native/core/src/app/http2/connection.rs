@@ -1,5 +1,7 @@
 //! A connection: octets to frames, frames to streams.
 
+use std::sync::Arc;
+
 use super::frame::{self, flag, kind, Header, Payload, HEADER_OCTETS};
 use super::hpack::{self, Item, Table};
 use super::side::Mark;
@@ -50,6 +52,8 @@ pub struct Connection {
     streams: Streams,
     halves: [Half; 2],
     preface_seen: bool,
+    /// Shared with each decoder that takes much memory: counts them.
+    large_decoders: Arc<()>,
 }
 
 impl Connection {
@@ -64,6 +68,7 @@ impl Connection {
             streams: Streams::new(limits.streams),
             halves: [half(), half()],
             preface_seen: false,
+            large_decoders: Arc::default(),
             limits,
         }
     }
@@ -169,6 +174,7 @@ impl Connection {
             Payload::Malformed(name) => event = Some(name),
             _ => {}
         }
+        let decoders = fields.is_some().then(|| self.large_decoders.clone());
         let tx = if header.stream == 0 {
             self.begin(0)?
         } else {
@@ -185,8 +191,8 @@ impl Connection {
         if let Some(event) = event {
             tx.meta.raise(event);
         }
-        if let Some(items) = fields {
-            tx.fields(direction, items);
+        if let (Some(items), Some(decoders)) = (fields, decoders) {
+            tx.fields(direction, items, &decoders);
         }
         let ends = header.has(flag::END_STREAM);
         let side = tx.side_mut(direction);
@@ -358,9 +364,10 @@ impl Parser for Connection {
                 self.announced_settings(&value);
                 continue;
             }
+            let decoders = self.large_decoders.clone();
             let Some(tx) = self.stream(1) else { return };
             tx.side_mut(Direction::ToServer).saw(kind::HEADERS);
-            tx.fields(Direction::ToServer, vec![item]);
+            tx.fields(Direction::ToServer, vec![item], &decoders);
             tx.state = State::HalfClosedClient;
         }
     }

@@ -256,6 +256,36 @@ fn a_compressed_body_is_a_file_of_what_it_holds() {
 }
 
 #[test]
+fn brotli_is_undone_for_so_many_streams_at_a_time() {
+    let br = include_bytes!("../coding/hello.br");
+    let mut pieces = Vec::new();
+    for stream in 1..=17 {
+        pieces.push((
+            TC,
+            headers(0, stream, &[(":status", "200"), ("content-encoding", "br")]),
+        ));
+    }
+    for stream in [1, 17] {
+        pieces.push((TC, frame(0, 1, stream, br)));
+    }
+    pieces.push((TC, headers(0, 18, &[("content-encoding", "br")])));
+    pieces.push((TC, frame(0, 1, 18, br)));
+    let (parser, _) = feed(&pieces, usize::MAX);
+    let text = "hello hello hello hello\n";
+    assert_eq!(
+        buffer(parser.as_ref(), 0, "file.data", TC, 0).as_deref(),
+        Some(text)
+    );
+    let events = |id| &parser.transactions().get(id).unwrap().meta().events[..];
+    assert_eq!(events(16), ["failed_decompression"]);
+    assert!(events(15).is_empty() && events(17).is_empty());
+    assert_eq!(
+        buffer(parser.as_ref(), 17, "file.data", TC, 0).as_deref(),
+        Some(text)
+    );
+}
+
+#[test]
 fn a_body_in_one_long_frame_is_taken_as_it_comes() {
     let body: Vec<u8> = (0..100_000u32).map(|at| (at % 251) as u8).collect();
     let pieces = [

@@ -1,14 +1,21 @@
 //! A stream, or one frame of the connection, as a transaction.
 
+use std::sync::Arc;
+
 use super::hpack::Item;
 use super::side::{Mark, Side};
 use super::{record, BUFFERS, VALUES};
-use crate::app::http1::inflate::{Encoding, Layer};
+use crate::app::coding::{Encoding, Layer};
 use crate::app::{Buffer, Transaction, TxMeta};
 use crate::event::json::Json;
 use crate::file::{Files, State as FileState};
 use crate::packet::Direction;
 
+/// Brotli decoders of a connection at a time: each may take a window of 16 MB.
+const MAX_LARGE_DECODERS: usize = 16;
+/// A body that decodes to more than this is given up when it is so many times what was sent.
+const BOMB_OCTETS: u64 = 1 << 20;
+const BOMB_RATIO: u64 = 2048;
 /// Octets of a body that are decoded at a time: what comes of them may be a thousand times as much.
 const DECODED_AT_A_TIME: usize = 4096;
 
@@ -53,8 +60,13 @@ struct Body {
     /// The first content encoding was seen.
     encoding_seen: bool,
     decoder: Option<Layer>,
+    /// Held as long as the decoder takes much memory.
+    large: Option<Arc<()>>,
     /// Its file was opened.
     opened: bool,
+    /// Octets that went into the decoder, that came out.
+    sent: u64,
+    made: u64,
 }
 
 /// A stream.
@@ -115,12 +127,14 @@ impl Http2Tx {
         });
     }
 
-    /// A header block was decoded.
-    pub fn fields(&mut self, direction: Direction, items: Vec<Item>) {
+    /// A header block was decoded. `decoders` counts those of the connection that take much memory.
+    pub fn fields(&mut self, direction: Direction, items: Vec<Item>, decoders: &Arc<()>) {
         let (mut authority, mut host) = (None, None);
         for (name, value) in items.iter().map(Item::field) {
             if name == b"content-encoding" {
-                self.bodies[direction.index()].encode(value);
+                if !self.bodies[direction.index()].encode(value, decoders) {
+                    self.meta.raise("failed_decompression");
+                }
             } else if name.eq_ignore_ascii_case(b":authority") {
                 authority = Some(value);
                 // RFC 9113 section 8.3.1: no user there.
@@ -165,29 +179,47 @@ impl Http2Tx {
                     let trouble = decoder.decode(piece, &mut decoded);
                     decoder.finish(&mut decoded);
                     self.files.append(direction, &decoded);
-                    if trouble.is_some() {
+                    body.sent += piece.len() as u64;
+                    body.made += decoded.len() as u64;
+                    let is_bomb = body.made > BOMB_OCTETS && body.made / BOMB_RATIO > body.sent;
+                    if trouble.is_some() || is_bomb {
                         self.meta.raise("failed_decompression");
+                    }
+                    if is_bomb {
+                        self.files.close(direction, FileState::Truncated);
+                        (body.decoder, body.large) = (None, None);
+                        return;
                     }
                 }
             }
         }
         if over {
+            (body.decoder, body.large) = (None, None);
             self.files.close(direction, FileState::Closed);
         }
     }
 }
 
 impl Body {
-    /// The first content encoding counts.
-    fn encode(&mut self, value: &[u8]) {
+    /// The first content encoding counts. False when there are too many decoders for another.
+    fn encode(&mut self, value: &[u8], decoders: &Arc<()>) -> bool {
         if std::mem::replace(&mut self.encoding_seen, true) {
-            return;
+            return true;
+        }
+        if value == b"br" {
+            // One of the references is the connection's, one the caller's.
+            if Arc::strong_count(decoders) > MAX_LARGE_DECODERS + 1 {
+                return false;
+            }
+            self.large = Some(decoders.clone());
         }
         self.decoder = match value {
             b"gzip" => Some(Layer::new(Encoding::Gzip, 0)),
             b"deflate" => Some(Layer::new(Encoding::Deflate, 0)),
+            b"br" => Some(Layer::new(Encoding::Brotli, 0)),
             _ => None,
         };
+        true
     }
 }
 

@@ -1,10 +1,15 @@
-//! Content encodings undone, layer by layer: gzip, deflate (with or without a zlib header), LZMA.
+//! Content encodings undone, layer by layer: gzip, deflate (with or without a zlib header), LZMA, Brotli.
 //!
 //! What claims to be one and is another is tried as the other; what cannot be decoded is passed on as it is.
 
+mod brotli;
+mod gzip;
+
 use std::io::Write;
 
+use brotli::Brotli;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
+use gzip::{broken_header, read_header, Header};
 
 /// Octets a layer gives on at a time.
 const BLOCK_OCTETS: usize = 8192;
@@ -20,6 +25,8 @@ pub enum Encoding {
     Deflate,
     /// LZMA ("alone").
     Lzma,
+    /// Brotli.
+    Brotli,
 }
 
 /// What went wrong, as an app-layer event.
@@ -35,6 +42,7 @@ enum Coder {
     /// The gzip trailer: octets of it so far.
     Trailer(Box<Crc>, Vec<u8>),
     Lzma(Box<lzma_rs::decompress::Stream<Vec<u8>>>),
+    Brotli(Brotli),
     /// At its end: what follows is dropped.
     Ended,
     /// Gave up: what comes is passed on.
@@ -64,6 +72,7 @@ impl Layer {
         let coder = match encoding {
             Encoding::Gzip => Coder::Header(Vec::new()),
             Encoding::Deflate => Coder::Raw(Decompress::new(false)),
+            Encoding::Brotli => Coder::Brotli(Brotli::default()),
             Encoding::Lzma if lzma_memory == 0 => Coder::Through,
             Encoding::Lzma => {
                 let options = lzma_rs::decompress::Options {
@@ -103,7 +112,9 @@ impl Layer {
                 }
                 Err(()) => {
                     trouble = Some("GZIP_DECOMPRESSION_FAILED");
-                    if self.encoding == Encoding::Lzma || self.restarts >= MAX_RESTARTS {
+                    if matches!(self.encoding, Encoding::Lzma | Encoding::Brotli)
+                        || self.restarts >= MAX_RESTARTS
+                    {
                         self.coder = Coder::Through;
                         out.extend_from_slice(data);
                         return trouble;
@@ -127,7 +138,7 @@ impl Layer {
             Encoding::Deflate => Coder::Raw(Decompress::new(false)),
             _ => Coder::Header(Vec::new()),
         };
-        broken_gzip_header(data)
+        broken_header(data)
     }
 
     fn step(&mut self, data: &[u8]) -> Result<(), ()> {
@@ -178,6 +189,12 @@ impl Layer {
                 } else {
                     Err(())
                 }
+            }
+            Coder::Brotli(brotli) => {
+                if brotli.run(data, &mut self.held)? {
+                    self.coder = Coder::Ended;
+                }
+                Ok(())
             }
             Coder::Lzma(stream) => {
                 let result = stream.write_all(data);
@@ -233,87 +250,6 @@ fn run(inflate: &mut Decompress, mut data: &[u8], held: &mut Vec<u8>) -> Result<
     }
 }
 
-enum Header {
-    Short,
-    Gzip(usize),
-    Zlib,
-    Wrong,
-}
-
-/// Tell a gzip header (RFC 1952) from a zlib one (RFC 1950).
-fn read_header(data: &[u8]) -> Header {
-    let [first, second, ..] = *data else {
-        return Header::Short;
-    };
-    if (first, second) != (0x1f, 0x8b) {
-        let valid = first & 15 == 8 && first >> 4 <= 7 && u16::from_be_bytes([first, second]) % 31 == 0;
-        return if valid { Header::Zlib } else { Header::Wrong };
-    }
-    let Some(&flags) = data.get(3) else {
-        return Header::Short;
-    };
-    if data[2] != 8 || flags & 0xe0 != 0 {
-        return Header::Wrong;
-    }
-    let mut at = 10;
-    if flags & 4 != 0 {
-        let Some(len) = data.get(at..at + 2) else {
-            return Header::Short;
-        };
-        at += 2 + usize::from(u16::from_le_bytes([len[0], len[1]]));
-    }
-    for flag in [8, 16] {
-        if flags & flag != 0 {
-            let Some(end) = data
-                .get(at..)
-                .and_then(|rest| rest.iter().position(|&octet| octet == 0))
-            else {
-                return Header::Short;
-            };
-            at += end + 1;
-        }
-    }
-    if flags & 2 != 0 {
-        let Some(sum) = data.get(at..at + 2) else {
-            return Header::Short;
-        };
-        let mut crc = Crc::new();
-        crc.update(&data[..at]);
-        if crc.sum() & 0xffff != u32::from(u16::from_le_bytes([sum[0], sum[1]])) {
-            return Header::Wrong;
-        }
-        at += 2;
-    }
-    if data.len() < at {
-        Header::Short
-    } else {
-        Header::Gzip(at)
-    }
-}
-
-/// Length of something that looks like a gzip header that inflate refused; 0 when it does not.
-fn broken_gzip_header(data: &[u8]) -> usize {
-    let [0x1f, 0x8b, _, flags, ..] = *data else {
-        return 0;
-    };
-    if flags == 0 {
-        return 0;
-    }
-    let len = if flags & 0x18 != 0 {
-        let name = data.get(10..).unwrap_or_default();
-        11 + name.iter().position(|&octet| octet == 0).unwrap_or(name.len())
-    } else if flags & 2 != 0 {
-        12
-    } else {
-        10
-    };
-    if len > data.len() {
-        0
-    } else {
-        len
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
@@ -362,7 +298,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_octets_do_not_panic(data in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300), cut in 0usize..300) {
-            for encoding in [Encoding::Gzip, Encoding::Deflate, Encoding::Lzma] {
+            for encoding in [Encoding::Gzip, Encoding::Deflate, Encoding::Lzma, Encoding::Brotli] {
                 decoded(encoding, &data, cut.min(data.len()));
             }
         }
