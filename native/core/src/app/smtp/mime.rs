@@ -79,37 +79,55 @@ impl Mime {
             .map(|(_, value)| value.as_slice())
     }
 
-    /// Take a line and its end.
-    pub fn line(&mut self, line: &[u8], end: &[u8], files: &mut Files) {
-        if self.at_boundary(line, files) {
-            return;
+    /// Take a line and its end, or its first piece without an end; whether a file is complete with it.
+    pub fn line(&mut self, line: &[u8], end: &[u8], files: &mut Files) -> bool {
+        if let Some(closed) = self.at_boundary(line, files) {
+            return closed;
         }
         if self.in_body {
             self.body_line(line, end, files);
         } else {
             self.header_line(line);
         }
+        false
     }
 
-    /// There are no more lines.
-    pub fn finish(&mut self, files: &mut Files) {
-        self.end_body(files);
+    /// Take what follows a piece of a line; as [`Mime::line`].
+    pub fn rest_of_line(&mut self, line: &[u8], end: &[u8], files: &mut Files) -> bool {
+        if self.in_body {
+            self.body_line(line, end, files);
+        } else {
+            self.header_line(line);
+        }
+        false
+    }
+
+    /// Whether pieces of a line can be taken: they are of a file, and what they are decoded to needs no whole line.
+    pub fn takes_pieces(&self) -> bool {
+        self.in_body
+            && self
+                .stack
+                .last()
+                .is_some_and(|part| part.attachment && part.encoding != Encoding::QuotedPrintable)
+    }
+
+    /// There are no more lines; whether a file is complete with that.
+    pub fn finish(&mut self, files: &mut Files) -> bool {
         self.done = true;
+        self.end_body(files)
     }
 
-    /// Whether a line is a boundary; the innermost part it belongs to is gone back to.
-    fn at_boundary(&mut self, line: &[u8], files: &mut Files) -> bool {
+    /// If a line is a boundary, whether a file is complete with it; the innermost part it belongs to is gone back to.
+    fn at_boundary(&mut self, line: &[u8], files: &mut Files) -> Option<bool> {
         if !line.starts_with(b"--") {
-            return false;
+            return None;
         }
         let found = self.stack.iter().enumerate().rev().find_map(|(at, part)| {
             let rest = line.strip_prefix(part.boundary.as_deref()?)?;
             Some((at, rest.starts_with(b"--")))
         });
-        let Some((at, is_last)) = found else {
-            return false;
-        };
-        self.end_body(files);
+        let (at, is_last) = found?;
+        let closed = self.end_body(files);
         self.stack.truncate(at + 1);
         if is_last {
             // What follows the last part says nothing.
@@ -125,7 +143,7 @@ impl Mime {
             self.field.clear();
             self.name = None;
         }
-        true
+        Some(closed)
     }
 
     fn header_line(&mut self, line: &[u8]) {
@@ -231,15 +249,19 @@ impl Mime {
         files.append(Direction::ToServer, &decoded);
     }
 
-    fn end_body(&mut self, files: &mut Files) {
+    /// A part is over; whether a file is complete with it.
+    fn end_body(&mut self, files: &mut Files) -> bool {
         if !self.in_body {
             self.end_field();
-            return;
+            return false;
         }
         self.line_end.clear();
-        if self.stack.last().is_some_and(|part| part.attachment) {
+        let attachment = self.stack.last().is_some_and(|part| part.attachment);
+        let open = attachment && files.open_file(Direction::ToServer).is_some();
+        if open {
             files.close(Direction::ToServer, State::Closed);
         }
+        open
     }
 
     fn decode_base64(&mut self, line: &[u8], out: &mut Vec<u8>) {
@@ -351,6 +373,28 @@ mod tests {
             seen,
             [(&b"a.txt"[..], 5, State::Closed), (b"b.txt", 8, State::Closed)]
         );
+    }
+
+    #[test]
+    fn a_file_grows_by_pieces_of_a_line_and_is_complete_with_its_boundary() {
+        let mut mime = Mime::new();
+        let mut files = Files::default();
+        for line in [
+            "Content-Type: multipart/mixed; boundary=b",
+            "",
+            "--b",
+            "Content-Disposition: attachment; filename=a.txt",
+            "",
+        ] {
+            mime.line(line.as_bytes(), b"\r\n", &mut files);
+        }
+        assert!(mime.takes_pieces());
+        mime.line(b"on", b"", &mut files);
+        assert_eq!(files.files[0].size, 2);
+        mime.rest_of_line(b"e --b", b"\r\n", &mut files);
+        assert_eq!((files.files[0].size, files.files[0].state), (7, State::Open));
+        assert!(mime.line(b"--b--", b"\r\n", &mut files));
+        assert!(!mime.finish(&mut files));
     }
 
     #[test]

@@ -87,6 +87,7 @@ fn start(_options: &AppProtocol, _carrier: Carrier) -> Box<dyn Parser> {
         helo: Vec::new(),
         chunk_left: 0,
         discarding: [false; 2],
+        mid_line: false,
     })
 }
 
@@ -249,6 +250,8 @@ struct SmtpParser {
     chunk_left: u64,
     /// A line was longer than kept: its rest is dropped.
     discarding: [bool; 2],
+    /// What comes goes on with a line of the mail of which a piece was taken.
+    mid_line: bool,
 }
 
 fn begins(line: &[u8], word: &[u8]) -> bool {
@@ -367,19 +370,25 @@ impl SmtpParser {
         let Some(tx) = self.transactions.last_mut() else {
             return;
         };
-        if line != b"." {
+        let goes_on = std::mem::replace(&mut self.mid_line, end.is_empty());
+        if line != b"." || goes_on || end.is_empty() {
             if let Some(mail) = &mut tx.mail {
-                mail.line(line, end, &mut tx.files);
+                let closed = if goes_on {
+                    mail.rest_of_line(line, end, &mut tx.files)
+                } else {
+                    mail.line(line, end, &mut tx.files)
+                };
+                requests.trigger_raw[Direction::ToServer.index()] |= closed;
             }
             return;
         }
         self.data_mode = false;
         self.commands.push_back(Command::Mail);
         if let Some(mail) = &mut tx.mail {
-            mail.finish(&mut tx.files);
+            // The stream is looked at with a file that is complete.
+            requests.trigger_raw[Direction::ToServer.index()] |= mail.finish(&mut tx.files);
         }
         tx.done = true;
-        requests.trigger_raw = [true; 2];
     }
 
     fn reply(&mut self, line: &[u8], requests: &mut Requests) -> Result<(), ()> {
@@ -408,7 +417,9 @@ impl SmtpParser {
             Command::StartTls if code == b"220" => {
                 self.data_mode = true;
                 requests.change_protocol = Some("tls");
-                self.complete(requests);
+                // What was said in the clear is looked at before it goes on encrypted.
+                requests.trigger_raw = [true; 2];
+                self.complete();
             }
             Command::StartTls => self.raise("TLS_REJECTED"),
             Command::Data if code == b"354" => self.data_mode = true,
@@ -418,7 +429,7 @@ impl SmtpParser {
                 }
                 self.raise("DATA_COMMAND_REJECTED");
             }
-            Command::Reset if code == b"250" && !self.multiline => self.complete(requests),
+            Command::Reset if code == b"250" && !self.multiline => self.complete(),
             _ => {}
         }
         if !self.multiline {
@@ -434,10 +445,25 @@ impl SmtpParser {
         Ok(())
     }
 
-    fn complete(&mut self, requests: &mut Requests) {
+    fn complete(&mut self) {
         if let Some(tx) = self.transactions.last_mut() {
             tx.done = true;
-            requests.trigger_raw = [true; 2];
+        }
+    }
+
+    /// How much of a line of the mail that is not all there can be taken already: what is known to be of a file.
+    fn piece(&self, data: &[u8]) -> usize {
+        let mail = match self.transactions.next_id().checked_sub(1) {
+            Some(id) => self.transactions.item(id).and_then(|tx| tx.mail.as_ref()),
+            None => None,
+        };
+        // It may be a boundary, or the end of the mail.
+        let may_end = !self.mid_line && matches!(data.first(), Some(b'-' | b'.'));
+        match mail {
+            Some(mail) if !may_end && mail.takes_pieces() => {
+                data.strip_suffix(b"\r").map_or(data.len(), <[u8]>::len)
+            }
+            _ => 0,
         }
     }
 
@@ -456,6 +482,13 @@ impl SmtpParser {
             return Ok(Some(newline.map_or(data.len(), |end| end + 1)));
         }
         let Some(newline) = newline else {
+            if in_mail && self.command == Command::Data {
+                let piece = self.piece(data);
+                if piece > 0 {
+                    self.take(direction, &data[..piece], &[], requests)?;
+                    return Ok(Some(piece));
+                }
+            }
             if data.len() < MAX_LINE_OCTETS {
                 return Ok(None);
             }
