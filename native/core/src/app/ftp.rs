@@ -4,7 +4,7 @@ pub mod data;
 
 use super::{
     Buffer, Carrier, Expectation, Input, Parsed, Parser, Pattern, Protocol, Requests, Transaction,
-    Transactions, TxMeta, TxQueue,
+    Transactions, TxMeta, TxQueue, ValueSpec, TO_SERVER,
 };
 use crate::config::AppProtocol;
 use crate::event::json::Json;
@@ -36,6 +36,11 @@ pub static PROTOCOL: Protocol = Protocol {
         Pattern::tcp(Direction::ToServer, b"PORT ").nocase(),
     ],
     start: Some(start),
+    values: &[ValueSpec {
+        name: "ftpbounce",
+        directions: TO_SERVER,
+        progress: 0,
+    }],
     events: &["request_command_too_long", "response_command_too_long"],
     ..Protocol::DETECTED
 };
@@ -92,6 +97,14 @@ impl Transaction for FtpTx {
 
     fn buffer(&self, _slot: usize, _direction: Direction, _index: usize) -> Option<Buffer<'_>> {
         None
+    }
+
+    /// The host a PORT command names, for `ftpbounce`.
+    fn value(&self, _slot: usize, _direction: Direction, index: usize) -> Option<i64> {
+        if index > 0 || self.command != Some("PORT") {
+            return None;
+        }
+        port_host(&self.request).map(i64::from)
     }
 
     fn records(&self, ended: bool) -> usize {
@@ -184,6 +197,41 @@ fn comma_port(text: &[u8]) -> Option<u16> {
         return None;
     };
     Some(u16::from_be_bytes([high, low]))
+}
+
+/// The host of `PORT h1,h2,h3,h4,p1,p2`: numbers of at most three digits, blanks before a comma allowed, as Suricata reads
+/// it.
+fn port_host(line: &[u8]) -> Option<u32> {
+    /// Octets of the command's name and a blank.
+    const NAME_OCTETS: usize = 5;
+    if line.len() <= NAME_OCTETS + 7 {
+        return None;
+    }
+    let mut rest = line[NAME_OCTETS..]
+        .iter()
+        .copied()
+        .skip_while(|octet| !octet.is_ascii_digit());
+    let (mut host, mut count) = (0u32, 0);
+    let (mut number, mut digits) = (0u32, 0);
+    while count < 4 && digits < 4 {
+        let octet = rest.next()?;
+        if octet.is_ascii_digit() {
+            number = number * 10 + u32::from(octet - b'0');
+            digits += 1;
+            continue;
+        }
+        let after = if octet.is_ascii_whitespace() {
+            rest.by_ref().find(|octet| !octet.is_ascii_whitespace())?
+        } else {
+            octet
+        };
+        if number > 256 || after != b',' {
+            return None;
+        }
+        host = (host << 8).wrapping_add(number);
+        (number, digits, count) = (0, 0, count + 1);
+    }
+    (count == 4).then_some(host)
 }
 
 /// The port of `|||port|` or `|af|address|port|`.
@@ -388,6 +436,20 @@ mod tests {
         assert_eq!(record["ftp"]["command"], "USER");
         assert_eq!(record["ftp"]["command_data"], "anonymous");
         assert_eq!(record["ftp"]["completion_code"][0], "331");
+    }
+
+    #[test]
+    fn a_port_command_names_a_host() {
+        for (line, host) in [
+            (&b"PORT 192,0,2,1,4,5"[..], Some(0xc000_0201)),
+            (b"PORT  (192 ,0,2,1,4,5)", Some(0xc000_0201)),
+            (b"PORT 1,2,3,4", None),
+            (b"PORT 192,0,2,300,4,5", None),
+            (b"PORT 1000,0,2,1,4,5", None),
+            (b"PORT 192.0.2.1.4.5", None),
+        ] {
+            assert_eq!(port_host(line), host, "{}", line.escape_ascii());
+        }
     }
 
     proptest::proptest! {

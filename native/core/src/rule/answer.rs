@@ -1,5 +1,7 @@
 //! One condition on a transaction, asked.
 
+use std::net::IpAddr;
+
 use super::detect::{chain_fits, group_fits, Work};
 use super::inspect::Subject;
 use super::signature::{BufferGroup, FileTest, Signature, Slot, TxCondition, View};
@@ -123,6 +125,14 @@ impl<'a, 'p> Look<'a, 'p> {
                     return Answer::Never;
                 }
                 raised
+            }
+            TxCondition::OtherHost { .. } => {
+                let client = self.view.flow.and_then(|flow| match flow.src {
+                    IpAddr::V4(v4) => Some(i64::from(u32::from(v4))),
+                    IpAddr::V6(_) => None,
+                });
+                let host = self.transaction.value(slot, self.direction, 0);
+                host.is_some() && host != client
             }
             TxCondition::Interface { test, .. } => {
                 self.transaction.call().is_some_and(|call| test.matches(&call))

@@ -320,6 +320,11 @@ pub enum TxCondition {
     },
     /// All of these on one and the same file of the transaction.
     File(Vec<FileTest>),
+    /// `ftpbounce`: the IPv4 address at that place is not the client's.
+    OtherHost {
+        /// Where the address is; never empty.
+        slots: SmallVec<[Slot; 2]>,
+    },
     /// `dcerpc.iface`: the call is of an interface that passes.
     Interface {
         /// The protocols that carry calls; never empty.

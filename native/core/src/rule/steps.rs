@@ -148,6 +148,13 @@ fn condition_at(
             let asked = spec.directions.contains(&direction) && only.is_none_or(|only| only == direction);
             asked.then_some((slot, spec.progress))
         }
+        TxCondition::OtherHost { slots } => {
+            let slot = slot_of(slots, protocol)?;
+            let spec = &protocol.values[slot];
+            spec.directions
+                .contains(&direction)
+                .then_some((slot, spec.progress))
+        }
         TxCondition::Event { .. } | TxCondition::Interface { .. } => Some((0, 0)),
         TxCondition::File(_) => {
             let spec = protocol
@@ -186,7 +193,9 @@ fn is_about(signature: &Signature, protocol: &'static Protocol) -> bool {
             Place::Packet(_) => true,
         })
         && signature.transaction.iter().all(|condition| match condition {
-            TxCondition::Value { slots, .. } => slot_of(slots, protocol).is_some(),
+            TxCondition::Value { slots, .. } | TxCondition::OtherHost { slots } => {
+                slot_of(slots, protocol).is_some()
+            }
             TxCondition::Event { protocols, .. } | TxCondition::Interface { protocols, .. } => {
                 named(protocols)
             }

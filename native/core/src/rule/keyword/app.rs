@@ -117,7 +117,14 @@ pub const KEYWORDS: &[Keyword] = &[
         "ftpbounce",
         "A PORT command names another host than the client.",
         ("ftp", "ftpbounce;"),
-        |b, _| present(b, "ftpbounce", "ftp"),
+        |b, _| {
+            b.ask_for("ftp")?;
+            b.transaction.push(TxCondition::OtherHost {
+                slots: value_slots_of("ftpbounce"),
+            });
+            b.last_keyword = "ftpbounce";
+            Ok(())
+        },
     )
     .bare(),
     Keyword::new(
@@ -240,10 +247,6 @@ pub(super) fn number(
         app,
         ValueTest::Number(number_test(argument.text, 0, most)?),
     )
-}
-
-fn present(builder: &mut Builder<'_>, name: &'static str, app: &'static str) -> Outcome {
-    value(builder, name, app, ValueTest::Number(NumberTest::NotEqual(0)))
 }
 
 /// Versions as records of TLS have them. Drafts of 1.3 count as 1.3.

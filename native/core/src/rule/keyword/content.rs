@@ -325,8 +325,8 @@ fn isdataat(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     for part in parts {
         match part {
             "relative" => relative = true,
-            "rawbytes" if builder.list == List::Payload => {}
-            "rawbytes" => return Err("rawbytes is about the payload only".into()),
+            // Says nothing any more: buffers are what they are.
+            "rawbytes" => {}
             _ => return Err(format!("{part:?} is neither relative nor rawbytes").into()),
         }
     }

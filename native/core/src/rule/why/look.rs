@@ -2,6 +2,7 @@
 
 use super::trail::{follow, Story};
 use super::{entry, words, Finding, Outcome, MAX_EXCERPT, NO_TRANSACTION};
+use crate::app::dcerpc::pdu::uuid_text;
 use crate::app::Protocol;
 use crate::packet::{Direction, Packet, Transport};
 use crate::rule::answer::Look;
@@ -408,8 +409,29 @@ fn of_condition(signature: &Signature, at: usize, look: &Look<'_, '_>, finding: 
             finding.stage = "dcerpc".into();
             finding.condition = words::option(signature, "dcerpc.iface", 0);
             finding.reason = match look.transaction.call() {
-                Some(call) => format!("the call is {call:?}"),
+                Some(call) => {
+                    let accepted = call.interfaces.iter().filter(|interface| interface.accepted());
+                    let accepted: Vec<String> = accepted
+                        .map(|interface| {
+                            format!("{} version {}", uuid_text(&interface.uuid), interface.version)
+                        })
+                        .collect();
+                    match accepted.is_empty() {
+                        true => "no interface was accepted".into(),
+                        false => format!("accepted were {}", accepted.join(", ")),
+                    }
+                }
                 None => "the transaction is no call".into(),
+            };
+        }
+        TxCondition::OtherHost { slots } => {
+            finding.stage = "ftpbounce".into();
+            finding.condition = words::option(signature, "ftpbounce", 0);
+            let slot = look.slot(slots);
+            let host = slot.and_then(|slot| look.transaction.value(slot, look.direction, 0));
+            finding.reason = match host.and_then(|host| u32::try_from(host).ok()) {
+                Some(host) => format!("the PORT command names {}", std::net::Ipv4Addr::from(host)),
+                None => "the transaction names no host".into(),
             };
         }
         TxCondition::File(_) => {
