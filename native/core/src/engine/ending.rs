@@ -59,7 +59,22 @@ impl Path {
     /// Let a packet that was never received carry what waits in a TCP session through the layers.
     fn look_at_rest(&mut self, at: u32, counters: &mut Counters) {
         let inspecting = self.inspector.is_some();
+        // Decided for both before either is looked at: the first look may tell what the second was to see.
+        let pending = {
+            let Some(slot) = self.flows.get_mut(at) else {
+                return;
+            };
+            let Some(session) = slot.data.tcp.as_deref() else {
+                return;
+            };
+            let app = &slot.data.app;
+            [Direction::ToServer, Direction::ToClient]
+                .map(|direction| waits(session, direction) || inspecting && transactions_wait(app, direction))
+        };
         for direction in [Direction::ToServer, Direction::ToClient] {
+            if !pending[direction.index()] {
+                continue;
+            }
             let now = self.now;
             let Some(slot) = self.flows.get_mut(at) else {
                 return;
@@ -67,13 +82,7 @@ impl Path {
             let Some(session) = slot.data.tcp.as_deref_mut() else {
                 return;
             };
-            let app = &slot.data.app;
-            let pending =
-                |direction| waits(session, direction) || inspecting && transactions_wait(app, direction);
-            if !pending(direction) {
-                continue;
-            }
-            let last = direction == Direction::ToClient || !pending(Direction::ToClient);
+            let last = direction == Direction::ToClient || !pending[Direction::ToClient.index()];
             session.end_direction(direction, true);
             let mut packet = last_packet(&slot.flow, session, direction, now);
             counters.tcp_pseudo += 1;
