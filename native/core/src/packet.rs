@@ -176,7 +176,7 @@ pub enum Origin {
     Defrag,
     /// Made at the end of a flow.
     FlowTimeout,
-    /// Made when a TCP session starts over.
+    /// Made when what waits of a TCP session's streams is looked at before its time.
     StreamFlush,
 }
 

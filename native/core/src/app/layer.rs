@@ -119,6 +119,8 @@ pub struct AppLayer {
     pub fed: bool,
     /// No octets are taken any more (failed, finished, not recognised).
     pub over: bool,
+    /// The parser said that the rest is not of interest.
+    pub finished: bool,
     /// Payload is encrypted: raw payload and stream inspection ended.
     pub opaque_payload: bool,
     /// Raw stream inspection of these directions is wanted now; taken by the engine.
@@ -177,6 +179,11 @@ impl AppLayer {
     /// The protocol, if it is known.
     pub fn protocol(&self) -> Option<&'static Protocol> {
         self.found.protocol()
+    }
+
+    /// The protocol is left for another that is not known yet.
+    pub fn is_changing(&self) -> bool {
+        self.changing
     }
 
     /// Detection gave up.
@@ -623,6 +630,7 @@ impl AppLayer {
             Parsed::Used(used) => fed.used[given] = used.min(input.data.len()),
             Parsed::Failed | Parsed::Finished => {
                 fed.used[given] = input.data.len();
+                self.finished |= parsed == Parsed::Finished;
                 self.end_both();
             }
         }

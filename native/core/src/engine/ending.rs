@@ -52,7 +52,31 @@ impl Path {
     /// not.
     pub(super) fn end_payload(&mut self, at: u32) {
         if let Some(slot) = self.flows.get_mut(at) {
-            slot.flow.payload_inspection_off |= slot.data.app.opaque_payload;
+            let app = &slot.data.app;
+            slot.flow.payload_inspection_off |= app.opaque_payload || app.finished;
+        }
+    }
+
+    /// Where a protocol is left for another, or the rest of a session is of no interest: let packets that were never
+    /// received have what waits of both streams looked at before the packet at hand is.
+    pub(super) fn look_at_what_waits(&mut self, at: u32, packet: &Packet<'_>, counters: &mut Counters) {
+        let Some(direction) = packet.direction.filter(|_| self.inspector.is_some()) else {
+            return;
+        };
+        for direction in [direction.opposite(), direction] {
+            let Some(slot) = self.flows.get_mut(at) else {
+                return;
+            };
+            let app = &slot.data.app;
+            let due = app.is_changing() || app.finished && !slot.flow.payload_inspection_off;
+            let Some(session) = slot.data.tcp.as_deref_mut().filter(|_| due) else {
+                return;
+            };
+            session.half_mut(direction).trigger_raw();
+            let mut pseudo = last_packet(&slot.flow, session, direction, packet.ts);
+            pseudo.stream_ended = false;
+            pseudo.origin = Origin::StreamFlush;
+            self.finish(Some(at), &mut pseudo, false, counters);
         }
     }
 

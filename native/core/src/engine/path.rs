@@ -17,7 +17,7 @@ use crate::evidence::Recorder;
 use crate::flow::table::{Found, Slot, Table};
 use crate::flow::{Reason, State};
 use crate::intel::Watch;
-use crate::packet::{Direction, Packet, Transport};
+use crate::packet::{Direction, Origin, Packet, Transport};
 use crate::rule::{FlowDetect, FlowScene, Inspector, Scene};
 use crate::stream::policy::Hosts;
 use crate::stream::{Limits, Session, Step};
@@ -63,6 +63,7 @@ impl Sink for Path {
             match packet.transport {
                 Transport::Tcp(_) if !packet.checksum_invalid => {
                     self.stream(at, packet, counters);
+                    self.look_at_what_waits(at, packet, counters);
                     self.end_payload(at);
                 }
                 Transport::Udp => self.datagram(at, packet, counters),
@@ -308,6 +309,10 @@ impl Path {
 
     /// The application layer's news of a direction were looked at.
     fn looked_at(&mut self, at: Option<u32>, packet: &Packet<'_>) {
+        // What is looked at before its time leaves the news to the packet that brought them.
+        if packet.origin == Origin::StreamFlush {
+            return;
+        }
         if let Some(slot) = at.and_then(|at| self.flows.get_mut(at)) {
             let app = &mut slot.data.app;
             app.fed = false;

@@ -417,8 +417,6 @@ impl SmtpParser {
             Command::StartTls if code == b"220" => {
                 self.data_mode = true;
                 requests.change_protocol = Some("tls");
-                // What was said in the clear is looked at before it goes on encrypted.
-                requests.trigger_raw = [true; 2];
                 self.complete();
             }
             Command::StartTls => self.raise("TLS_REJECTED"),
