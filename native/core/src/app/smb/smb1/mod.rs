@@ -150,27 +150,4 @@ pub fn response(state: &mut State, message: &Message<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_are_in_order_and_found() {
-        assert!(COMMANDS.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        assert_eq!(
-            command_name(command::NT_CREATE),
-            Some("SMB1_COMMAND_NT_CREATE_ANDX")
-        );
-        assert_eq!(command_name(0xff), None);
-    }
-
-    #[test]
-    fn a_chain_of_commands_that_points_back_ends() {
-        let mut octets = b"\xffSMB\x73".to_vec();
-        octets.resize(HEADER_OCTETS, 0);
-        octets.extend_from_slice(&[2, command::TREE_CONNECT, 0, 40, 0, 0, 0, 0]);
-        octets.extend_from_slice(&[2, command::TREE_CONNECT, 0, 32, 0, 0, 0, 0]);
-        let message = Message::read(&octets).unwrap();
-        let found: Vec<_> = commands(&message).collect();
-        assert_eq!(found, [(command::SESSION_SETUP, 32), (command::TREE_CONNECT, 40)]);
-    }
-}
+mod tests;
