@@ -34,12 +34,13 @@ from tapwarden.agent.store.classes import EventClass, class_of
 from tapwarden.agent.store.elastic import ElasticEventStore, Settings
 from tapwarden.agent.store.elastic.document import document
 from tapwarden.agent.store.embedded import EmbeddedEventStore
+from tapwarden.agent.store.spool.drain import BATCH_EVENTS
 from tapwarden.model.event import Event, EventQuery
-from tapwarden.model.ports import EventStore
+from tapwarden.model.ports import Batching, EventStore
 
 TOP = Path(__file__).resolve().parent.parent
-BATCH = 4000
-"""What the drain takes from the spool at once."""
+TURN = 20_000
+"""Events of one turn of ours and parallel_bulk."""
 
 DAYS = 7.0
 PREFIXES = ("bench", "ours", "other")
@@ -70,7 +71,8 @@ def main() -> None:
 def fill(name: str, store: EventStore, total: int, size: Callable[[], int]) -> None:
     """Store the events, and say how fast and in how much room."""
     wall_s = cpu_s = 0.0
-    for batch in Traffic(1, DAYS, total).batches(total, BATCH):
+    size_of_batch = store.batch_events if isinstance(store, Batching) else BATCH_EVENTS
+    for batch in Traffic(1, DAYS, total).batches(total, size_of_batch):
         fresh = [Event(event.raw, event.origin) for event in batch]
         begun, cpu = time.perf_counter(), time.process_time()
         store.append(fresh)
@@ -82,7 +84,7 @@ def fill(name: str, store: EventStore, total: int, size: Callable[[], int]) -> N
 def packed(total: int) -> float:
     """Octets an event of the raw records, gzip'd together."""
     sample = min(total, 100_000)
-    lines = b"".join(e.raw + b"\n" for batch in Traffic(1, DAYS, total).batches(sample, BATCH) for e in batch)
+    lines = b"".join(e.raw + b"\n" for batch in Traffic(1, DAYS, total).batches(sample, BATCH_EVENTS) for e in batch)
     return len(gzip.compress(lines, 6)) / sample
 
 
@@ -160,9 +162,9 @@ def compare(store: ElasticEventStore, other: ElasticEventStore, client: Elastics
         store.partitions.series(kept)
         other.partitions.series(kept)
     ours, theirs = [], []
-    traffic = Traffic(2, DAYS, rounds * 5 * BATCH)
+    traffic = Traffic(2, DAYS, rounds * TURN)
     for number in range(rounds + 1):
-        batches = list(traffic.batches(5 * BATCH, BATCH))
+        batches = list(traffic.batches(TURN, store.batch_events))
         begun = time.perf_counter()
         for batch in batches:
             store.append(batch)
@@ -173,8 +175,8 @@ def compare(store: ElasticEventStore, other: ElasticEventStore, client: Elastics
             if not ok:
                 sys.exit(f"parallel_bulk: {result}")
         if number:  # the first warms the server up
-            ours.append(5 * BATCH / mine)
-            theirs.append(5 * BATCH / (time.perf_counter() - begun))
+            ours.append(TURN / mine)
+            theirs.append(TURN / (time.perf_counter() - begun))
     for name, rates in (("elasticsearch", ours), ("parallel_bulk", theirs)):
         print(
             f"{name:24} {statistics.median(rates):10,.0f} events/s  (rounds: {', '.join(f'{r:,.0f}' for r in rates)})"

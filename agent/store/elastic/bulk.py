@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from elastic_transport import SerializationError, TransportError
 from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
 
+from tapwarden.agent.store.classes import EventClass
 from tapwarden.agent.store.elastic.connection import talking
 from tapwarden.model.errors import StoreError
 from tapwarden.model.event import Event
@@ -17,6 +19,9 @@ CHUNK_OCTETS = 1 << 20
 """Of one request before compression: several of them are under way at once, so that no core of the cluster waits."""
 
 CHUNK_DOCUMENTS = 1000
+
+PARALLEL = 4
+"""Requests under way at once."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S = 0.1, 3.0, 20.0
 """Pauses before what the server was too busy for is sent again: doubled, up to so long, over so long."""
@@ -29,9 +34,11 @@ ANSWER = "items.*.status,items.*._index,items.*.error.type,items.*.error.reason,
 
 @dataclass(slots=True)
 class Item:
-    """A document to create under the event's id in this alias or data stream."""
+    """A document to create under the event's id in an alias or data stream, that of its class."""
 
     event: Event
+    id: str
+    kept: EventClass
     name: str
     octets: bytes
 
@@ -113,7 +120,7 @@ class Bulk:
 
     def _request(self, items: Sequence[Item], data_stream: bool) -> Sequence[dict[str, Any]]:
         lines = b"".join(
-            b'{"create":{"_index":"%b","_id":"%b"}}\n%b\n' % (item.name.encode(), item.event.id.encode(), item.octets)
+            b'{"create":{"_index":"%b","_id":"%b"}}\n%b\n' % (item.name.encode(), item.id.encode(), item.octets)
             for item in items
         )
         # never let a missing alias become an index of that name
@@ -143,7 +150,7 @@ class Bulk:
             result = answer.get("create", answer)
             status = result.get("status")
             if status == CREATED or (status == KNOWN and uncertain):
-                outcome.created[item.event.id] = result.get("_index", "")
+                outcome.created[item.id] = result.get("_index", "")
             elif status == KNOWN:
                 outcome.known += 1
             elif status == BAD:
@@ -164,6 +171,45 @@ class Bulk:
             return None
         middle = len(items) // 2
         return [self.send(half, data_stream=data_stream) for half in (items[:middle], items[middle:])]
+
+
+class Sending:
+    """Items sent in requests of bounded size, several under way at once; while they are, the next can be prepared."""
+
+    def __init__(self, bulk: Bulk, senders: Executor, *, data_stream: bool) -> None:
+        self._bulk, self._senders, self._data_stream = bulk, senders, data_stream
+        self._under_way: list[Future[Outcome]] = []
+
+    def send(self, items: Sequence[Item]) -> None:
+        """Send these as well; waits while too many requests are under way."""
+        chunk: list[Item] = []
+        octets = 0
+        for item in items:
+            chunk.append(item)
+            octets += len(item.octets)
+            if octets >= CHUNK_OCTETS or len(chunk) >= CHUNK_DOCUMENTS:
+                self._submit(chunk)
+                chunk, octets = [], 0
+        if chunk:
+            self._submit(chunk)
+
+    def _submit(self, chunk: Sequence[Item]) -> None:
+        if len(self._under_way) >= PARALLEL:
+            self._under_way[-PARALLEL].exception()  # what is prepared must not pile up
+        self._under_way.append(self._senders.submit(self._bulk.send, chunk, data_stream=self._data_stream))
+
+    def outcome(self) -> Outcome:
+        """What became of all of them, once there is an answer for each. Raises StoreError."""
+        whole = Outcome()
+        failures: list[StoreError] = []
+        for future in self._under_way:
+            try:
+                whole.add(future.result())
+            except StoreError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return whole
 
 
 def _worth_repeating(error: StoreError) -> bool:

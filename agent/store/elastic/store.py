@@ -6,7 +6,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from random import Random, SystemRandom
@@ -16,7 +17,7 @@ from tapwarden.agent.store.classes import EventClass, class_of
 from tapwarden.agent.store.elastic import hunt as hunting
 from tapwarden.agent.store.elastic import query as clauses
 from tapwarden.agent.store.elastic import summary
-from tapwarden.agent.store.elastic.bulk import CHUNK_DOCUMENTS, CHUNK_OCTETS, Bulk, Item, Outcome
+from tapwarden.agent.store.elastic.bulk import CHUNK_DOCUMENTS, PARALLEL, Bulk, Item, Outcome, Sending
 from tapwarden.agent.store.elastic.connection import BadRequestError, Settings, connect, is_loopback, reason_of, talking
 from tapwarden.agent.store.elastic.document import document, event_of
 from tapwarden.agent.store.elastic.partitions import Partition, Partitions
@@ -29,9 +30,6 @@ log = logging.getLogger(__name__)
 
 PAGE_MAX = 10_000
 """Events of one page at most; also the server's limit."""
-
-PARALLEL = 4
-"""Requests under way at once."""
 
 DEAD_LETTERS_OCTETS_MAX = 64 << 20
 
@@ -47,6 +45,9 @@ class ElasticEventStore:
     ``duplicates``, ``rejected``, ``reduced`` (stored with less of the record indexed), ``retried`` (documents sent
     again because the cluster was busy or away).
     """
+
+    batch_events = 20_000
+    """Enough for all requests that are under way at once, several times over."""
 
     def __init__(
         self,
@@ -89,85 +90,66 @@ class ElasticEventStore:
             return new
 
     def _append(self, events: Sequence[Event]) -> int:
-        by_class: dict[EventClass, dict[str, Event]] = {}
-        for event in self._records(events):
-            by_class.setdefault(class_of(event.kind), {})[event.id] = event
-        fresh: list[tuple[EventClass, Event]] = []
+        if not events:
+            return 0
+        sending = Sending(self._bulk, self._senders, data_stream=self.partitions.data_streams)
         expected: dict[EventClass, str] = {}
-        for kept, offered in by_class.items():
-            series = self.partitions.series(kept)
-            expected[kept] = series.current
-            times = [event.timestamp for event in offered.values()]
-            stored = series.holding(series.older_within(min(times), max(times)), list(offered))
-            self._count(duplicates=len(stored))
-            fresh += [(kept, event) for id_, event in offered.items() if id_ not in stored]
-        outcome = self._send(fresh)
+        offered: dict[str, EventClass] = {}
+        stored_before = 0
+        for start in range(0, len(events), CHUNK_DOCUMENTS):
+            by_class: dict[EventClass, list[Item]] = {}
+            for event in events[start : start + CHUNK_DOCUMENTS]:
+                item = self._item(event)
+                if item is not None and item.id not in offered:
+                    offered[item.id] = item.kept
+                    by_class.setdefault(item.kept, []).append(item)
+            fresh: list[Item] = []
+            for kept, items in by_class.items():
+                series = self.partitions.series(kept)
+                expected.setdefault(kept, series.current)
+                times = [item.event.timestamp for item in items]
+                stored = series.holding(series.older_within(min(times), max(times)), [item.id for item in items])
+                stored_before += len(stored)
+                fresh += [item for item in items if item.id not in stored] if stored else items
+            self._unseen = True
+            sending.send(fresh)
+        outcome = sending.outcome()
+        if outcome.refused:
+            self._take_back(outcome)
         if outcome.missing:
             self.partitions.forget()
             raise StoreError("an index was removed; it is made anew")
-        self._unseen = self._unseen or bool(outcome.created)
-        twice = sum(
-            self._settle_roll_over(kept, expected[kept], [id_ for id_ in offered if id_ in outcome.created], outcome)
-            for kept, offered in by_class.items()
-        )
+        twice = sum(self._settle_roll_over(kept, index, offered, outcome) for kept, index in expected.items())
         new = len(outcome.created) - twice
-        self._count(appended=new, duplicates=outcome.known + twice, retried=outcome.retried)
+        self._count(appended=new, duplicates=stored_before + outcome.known + twice, retried=outcome.retried)
         self.partitions.roll()
         return new
 
-    def _records(self, events: Sequence[Event]) -> Sequence[Event]:
-        """Those that are JSON objects; the others are counted."""
-        records = []
-        for event in events:
-            try:
-                if isinstance(event.eve, dict) and event.id:
-                    records.append(event)
-                    continue
-            except (ValueError, RecursionError):
-                pass
+    def _item(self, event: Event) -> Item | None:
+        """The event as it is sent; None, and counted, for what is no JSON object."""
+        parsed_before = "eve" in vars(event)
+        try:
+            octets = document(event)
+            kept = class_of(event.kind)
+            return Item(event, event.id, kept, self.partitions.names[kept], octets)
+        except (ValueError, RecursionError):
             self._count(rejected=1)
-        return records
+            return None
+        finally:
+            if not parsed_before:
+                # thousands of parsed records kept alive cost the garbage collector more than parsing takes
+                vars(event).pop("eve", None)
 
-    def _send(self, events: Sequence[tuple[EventClass, Event]], *, whole: bool = True) -> Outcome:
-        """In chunks, several under way at once; the next ones are converted meanwhile."""
-        under_way: list[Future[Outcome]] = []
-        chunk: list[Item] = []
-        octets = 0
-        names = self.partitions.names
-        for kept, event in events:
-            item = Item(event, names[kept], document(event, whole=whole))
-            chunk.append(item)
-            octets += len(item.octets)
-            if octets >= CHUNK_OCTETS or len(chunk) >= CHUNK_DOCUMENTS:
-                self._submit(chunk, under_way)
-                chunk, octets = [], 0
-        if chunk:
-            self._submit(chunk, under_way)
-        outcome = Outcome()
-        failures = []
-        for future in under_way:
-            try:
-                outcome.add(future.result())
-            except StoreError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
-        if outcome.refused:
-            self._take_back(outcome, whole=whole)
-        return outcome
-
-    def _submit(self, chunk: list[Item], under_way: list[Future[Outcome]]) -> None:
-        if len(under_way) >= PARALLEL:
-            under_way[-PARALLEL].exception()  # wait: what is converted must not pile up
-        streams = self.partitions.data_streams
-        under_way.append(self._senders.submit(self._bulk.send, chunk, data_stream=streams))
-
-    def _take_back(self, outcome: Outcome, *, whole: bool) -> None:
+    def _take_back(self, outcome: Outcome) -> None:
         """What the server refused is sent in a reduced form, what it refuses in that is put aside."""
-        refused, outcome.refused = outcome.refused, []
-        if whole:
-            self._count(reduced=len(refused))
-            outcome.add(self._send([(class_of(item.event.kind), item.event) for item, _ in refused], whole=False))
+        self._count(reduced=len(outcome.refused))
+        sending = Sending(self._bulk, self._senders, data_stream=self.partitions.data_streams)
+        sending.send([replace(item, octets=document(item.event, whole=False)) for item, _ in outcome.refused])
+        outcome.refused = []
+        reduced = sending.outcome()
+        refused, reduced.refused = reduced.refused, []
+        outcome.add(reduced)
+        if not refused:
             return
         self._count(rejected=len(refused))
         for item, reason in refused:
@@ -179,17 +161,19 @@ class ElasticEventStore:
                         self._count(dead_letters_dropped=1)
                         continue
                     record = item.event.raw.decode("utf-8", "backslashreplace")
-                    letter = {"reason": reason, "id": item.event.id, "origin": item.event.origin, "record": record}
+                    letter = {"reason": reason, "id": item.id, "origin": item.event.origin, "record": record}
                     file.write(json.dumps(letter).encode() + b"\n")
         except OSError as error:
             raise StoreError(f"cannot put refused events aside in {self._dead_letters}: {error.strerror}") from error
 
-    def _settle_roll_over(self, kept: EventClass, expected: str, ids: Sequence[str], outcome: Outcome) -> int:
+    def _settle_roll_over(
+        self, kept: EventClass, expected: str, offered: Mapping[str, EventClass], outcome: Outcome
+    ) -> int:
         """Another writer started a new index meanwhile: what the one before had already is removed from it again."""
         elsewhere: dict[str, list[str]] = {}
-        for id_ in ids:
-            if outcome.created[id_] != expected:
-                elsewhere.setdefault(outcome.created[id_], []).append(id_)
+        for id_, index in outcome.created.items():
+            if index != expected and offered[id_] is kept:
+                elsewhere.setdefault(index, []).append(id_)
         twice = 0
         for index, moved in elsewhere.items():
             series = self.partitions.series(kept)

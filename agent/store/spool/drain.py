@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tapwarden.agent.store.spool.spool import Batch, Spool
 from tapwarden.model.errors import StoreError
-from tapwarden.model.ports import EventSink, Flushable
+from tapwarden.model.ports import Batching, EventSink, Flushable
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +18,9 @@ COMMIT_S = 1.0
 
 RETRY_FIRST_S, RETRY_MOST_S = 0.5, 15.0
 """Pauses before a store that failed is tried again: doubled from the first to the most."""
+
+BATCH_EVENTS = 4000
+"""Given to the store at once, unless it wants more."""
 
 REFUSED_OCTETS_MAX = 64 << 20
 """Size of the file of records that the store could not make sense of."""
@@ -44,6 +47,7 @@ class Drain:
     ) -> None:
         self._spool, self._store, self._refused_file, self._tell = spool, store, refused_file, tell
         self._monotonic = monotonic
+        self._batch_events = store.batch_events if isinstance(store, Batching) else BATCH_EVENTS
         self._counts: Counter[str] = Counter(dict.fromkeys(("stored", "duplicates", "refused", "failures"), 0))
         self._finishing = threading.Event()
         self._deadline = float("inf")
@@ -54,7 +58,9 @@ class Drain:
         pause_s = RETRY_FIRST_S
         batch: Batch | None = None
         while True:
-            batch = batch or self._spool.take(COMMIT_S / 2 if not self._finishing.is_set() else 0)
+            batch = batch or self._spool.take(
+                COMMIT_S / 2 if not self._finishing.is_set() else 0, events_max=self._batch_events
+            )
             if batch is None and self._finishing.is_set():
                 break
             try:

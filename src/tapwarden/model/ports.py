@@ -89,6 +89,13 @@ class Flushable(Protocol):
 
 
 @runtime_checkable
+class Batching(Protocol):
+    """A store that is faster the more it is given at once; ``batch_events`` are enough."""
+
+    batch_events: int
+
+
+@runtime_checkable
 class Expiring(Protocol):
     """A store elsewhere that drops by itself what was kept long enough. Raises StoreError."""
 
