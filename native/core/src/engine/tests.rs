@@ -104,6 +104,12 @@ impl Play {
             .collect()
     }
 
+    fn flow_among_others(self) -> Value {
+        let records = self.records();
+        let flow = records.iter().find(|record| record["event_type"] == "flow");
+        flow.unwrap()["flow"].clone()
+    }
+
     fn flow(self) -> Value {
         let mut flows: Vec<Value> = self
             .records()

@@ -5,11 +5,12 @@ use base64::Engine as _;
 use super::flow;
 use super::header::{self, Shown, Sides};
 use super::json::Json;
+use super::protocol_name;
 use super::sink::Records;
 use crate::app::{AppLayer, Transaction};
 use crate::config::Output;
 use crate::flow::Flow;
-use crate::packet::{Direction, Packet};
+use crate::packet::{Direction, Origin, Packet};
 use crate::rule::signature::Target;
 use crate::rule::Signature;
 
@@ -36,6 +37,8 @@ pub struct Alert<'a, 'p> {
     pub stream: bool,
     /// Flow bits that are set, by name.
     pub bits: &'a [&'a str],
+    /// Flow numbers, by name.
+    pub integers: &'a [(&'a str, u32)],
     /// The rate filter or the rule changed what is done: shown instead of the rule's action.
     pub blocked: bool,
 }
@@ -67,8 +70,9 @@ pub fn write_with(
         if let Some((id, _)) = alert.transaction {
             json.num("tx_id", id);
         }
-        bits(&mut json, alert.bits);
+        remembered(&mut json, alert);
         cause(&mut json);
+        tunnel(&mut json, alert.packet);
         if let Some((id, transaction)) = alert.transaction {
             transaction.write_context(&mut json);
             files(&mut json, id, transaction);
@@ -101,16 +105,46 @@ pub fn write_with(
     });
 }
 
-fn bits(json: &mut Json<'_>, bits: &[&str]) {
-    if bits.is_empty() {
+/// Bits and numbers of the flow.
+fn remembered(json: &mut Json<'_>, alert: &Alert<'_, '_>) {
+    if alert.bits.is_empty() && alert.integers.is_empty() {
         return;
     }
     json.open_object("metadata");
-    json.open_array("flowbits");
-    for bit in bits {
-        json.str_element(bit);
+    if !alert.bits.is_empty() {
+        json.open_array("flowbits");
+        for bit in alert.bits {
+            json.str_element(bit);
+        }
+        json.close_array();
     }
-    json.close_array();
+    if !alert.integers.is_empty() {
+        json.open_object("flowints");
+        for (name, value) in alert.integers {
+            json.num_named(name, *value);
+        }
+        json.close_object();
+    }
+    json.close_object();
+}
+
+/// The outermost packet of the tunnel that the packet was taken out of.
+fn tunnel(json: &mut Json<'_>, packet: &Packet<'_>) {
+    let Some(outer) = &packet.outer else { return };
+    json.open_object("tunnel");
+    json.display("src_ip", Shown(outer.src));
+    json.num("src_port", outer.sport);
+    json.display("dest_ip", Shown(outer.dst));
+    json.num("dest_port", outer.dport);
+    match protocol_name::name(outer.proto) {
+        Some(name) => json.str("proto", name),
+        None => json.display("proto", outer.proto),
+    }
+    json.num("depth", packet.recursion);
+    if outer.number != 0 {
+        json.num("pcap_cnt", outer.number);
+    }
+    json.str("pkt_src", Origin::Wire.as_str());
     json.close_object();
 }
 
@@ -162,7 +196,7 @@ fn metadata(json: &mut Json<'_>, rule: &Signature) {
         if rule.metadata[..at].iter().any(|(earlier, _)| earlier == key) {
             continue;
         }
-        json.open_array(key);
+        json.open_array_named(key);
         for (_, value) in rule.metadata.iter().filter(|(other, _)| other == key) {
             json.str_element(value.as_bytes());
         }

@@ -36,6 +36,9 @@ pub fn write(
         json.str("state", flow.state.as_str());
         json.str("reason", reason.as_str());
         json.bool("alerted", flow.alerted);
+        if !flow.action.is_empty() {
+            json.str("action", flow.action);
+        }
         json.close_object();
         header::community(&mut json, Some(flow), output);
         if flow.proto == 6 {

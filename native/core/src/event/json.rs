@@ -35,6 +35,26 @@ impl<'a> Json<'a> {
         self.out.extend_from_slice(b"\":");
     }
 
+    /// A key that is not ours: escaped.
+    fn foreign_key(&mut self, key: &str) {
+        self.separate();
+        text(self.out, key.as_bytes());
+        self.out.push(b':');
+    }
+
+    /// `"key":[` with a key that rules or traffic chose.
+    pub fn open_array_named(&mut self, key: &str) {
+        self.foreign_key(key);
+        self.out.push(b'[');
+        self.comma = false;
+    }
+
+    /// A number member with such a key.
+    pub fn num_named(&mut self, key: &str, value: impl Into<i128>) {
+        self.foreign_key(key);
+        integer(self.out, value.into());
+    }
+
     /// `{`, as the top value or an array element.
     pub fn open(&mut self) {
         self.separate();

@@ -94,6 +94,8 @@ pub struct Flow {
     pub state: State,
     /// An alert was raised on it.
     pub alerted: bool,
+    /// What a rule did to it as a whole, as records say it: `"pass"`, `"drop"`, "" is nothing.
+    pub action: &'static str,
     /// Number of its last frame among those remembered for evidence; 0 is none.
     pub recorded: u64,
     /// Client and server were swapped: the first packet came from the server.
@@ -134,6 +136,7 @@ impl Flow {
             established: false,
             state: State::New,
             alerted: false,
+            action: "",
             recorded: 0,
             reversed: false,
             inspection_off: false,

@@ -303,6 +303,7 @@ fn alert(
         payload: scene.packet.payload,
         stream: false,
         bits: &[],
+        integers: &[],
         blocked: false,
     };
     let value = value_of(found);

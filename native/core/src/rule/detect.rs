@@ -130,6 +130,9 @@ impl Detector {
             if holds_for_flow(action, signature.kind, hit) {
                 if let Some(scene) = &mut scene.flow {
                     scene.detect.passed = true;
+                    if scene.flow.action.is_empty() {
+                        scene.flow.action = if action == Action::Pass { "pass" } else { "drop" };
+                    }
                 }
             }
             if action == Action::Pass {
@@ -226,6 +229,11 @@ fn write(
             .filter_map(|bit| Some(set.names.name(*bit)?.1))
             .collect()
     });
+    let integers: Vec<(&str, u32)> = about.map_or_else(Vec::new, |scene| {
+        let all = scene.detect.integers.iter();
+        all.filter_map(|(name, value)| Some((set.names.name(*name)?.1, *value)))
+            .collect()
+    });
     let session = about.and_then(|scene| scene.tcp.as_deref());
     // A match in a transaction is one in the stream that carries it.
     let stateful = hit.stream || hit.transaction.is_some();
@@ -243,6 +251,7 @@ fn write(
         payload: streamed.unwrap_or(packet.payload),
         stream: stateful && packet.ip.proto == 6,
         bits: &bits,
+        integers: &integers,
         blocked,
     };
     alert::write(&alert, signature, &config.output, records);

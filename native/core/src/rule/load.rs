@@ -185,6 +185,17 @@ mod tests {
         assert!(errors[0].reason.contains("more than 30 buffers"), "{errors:?}");
     }
 
+    #[test]
+    fn a_flowint_has_a_name_of_at_least_two_characters() {
+        let rule = |options: &str| format!("alert tcp any any -> any any ({options} sid:1;)");
+        for good in ["flowint:nn,+,1;", "flowint:a.b,>,c_2;", "flowint:n1,isset;"] {
+            assert_eq!(loaded(&rule(good)).errors, [], "{good}");
+        }
+        for bad in ["flowint:n,+,1;", "flowint:1n,+,1;", "flowint:n-n,isset;", "flowint:nn,+,m;"] {
+            assert!(!loaded(&rule(bad)).errors.is_empty(), "{bad}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_loaded_or_refused_without_a_panic(text in any::<String>()) {

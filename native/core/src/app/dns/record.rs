@@ -111,9 +111,10 @@ pub fn write_context(tx: &DnsTx, json: &mut Json<'_>) {
         .iter()
         .take_while(|question| known_type(question.rrtype).is_some())
         .count();
+    json.open_object("dns");
+    json.num("version", 2);
     match tx.direction {
         Direction::ToServer if known > 0 => {
-            json.open_object("dns");
             json.open_array("query");
             for index in 0..known {
                 json.open();
@@ -121,7 +122,6 @@ pub fn write_context(tx: &DnsTx, json: &mut Json<'_>) {
                 json.close_object();
             }
             json.close_array();
-            json.close_object();
         }
         Direction::ToClient
             if tx
@@ -130,14 +130,13 @@ pub fn write_context(tx: &DnsTx, json: &mut Json<'_>) {
                 .iter()
                 .any(|question| known_type(question.rrtype).is_some()) =>
         {
-            json.open_object("dns");
             json.open_object("answer");
             write_answer(&tx.message, false, json);
-            json.close_object();
             json.close_object();
         }
         _ => {}
     }
+    json.close_object();
 }
 
 fn write_question(tx: &DnsTx, index: usize, json: &mut Json<'_>) {

@@ -69,6 +69,17 @@ fn address_rules_do_not_alert_again_on_flows_they_looked_at() {
 }
 
 #[test]
+fn a_flow_says_what_a_rule_did_to_it() {
+    for (action, said) in [("pass", "pass"), ("drop", "drop"), ("reject", "drop")] {
+        let mut play = Play::new(Config::default());
+        play.engine
+            .set_rules(rules(&format!("{action} tcp any any -> any any (sid:1;)")));
+        play.handshake();
+        assert_eq!(play.flow_among_others()["action"], said);
+    }
+}
+
+#[test]
 fn counters_of_detection_go_on() {
     let mut play = Play::new(Config::default());
     let alerts = |play: &Play| {

@@ -114,7 +114,10 @@ fn flowint(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
         ));
     };
     let value = words.next();
-    let name = builder.context.names.number(NameKind::FlowInt, name_of(name)?);
+    let name = builder
+        .context
+        .names
+        .number(NameKind::FlowInt, flowint_name(name)?);
     match modifier {
         "isset" | "notset" | "isnotset" => {
             builder.state.push(StateTest::IntegerSet {
@@ -135,7 +138,12 @@ fn flowint(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
                 .map_err(|_| format!("{value:?} is not a number of 32 bits"))?,
         )
     } else {
-        IntegerValue::Name(builder.context.names.number(NameKind::FlowInt, name_of(value)?))
+        IntegerValue::Name(
+            builder
+                .context
+                .names
+                .number(NameKind::FlowInt, flowint_name(value)?),
+        )
     };
     let compare = match modifier {
         "<" => IntegerCompare::Less,
@@ -157,6 +165,22 @@ fn flowint(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     };
     builder.state.push(StateTest::Integer { name, compare, value });
     Ok(())
+}
+
+/// A flowint's name: a letter, then at least one letter, digit, `_`, `.` or `/`, as Suricata has it.
+fn flowint_name(text: &str) -> Result<&str, Fault> {
+    let name = name_of(text)?;
+    let goes_on = |octet: u8| octet.is_ascii_alphanumeric() || b"_./".contains(&octet);
+    match name.as_bytes() {
+        [first, rest @ ..]
+            if first.is_ascii_alphabetic() && !rest.is_empty() && rest.iter().copied().all(goes_on) =>
+        {
+            Ok(name)
+        }
+        _ => Err(Fault::from(format!(
+            "{name:?} is no name for a flowint: a letter, then one or more letters, digits, _ . /"
+        ))),
+    }
 }
 
 /// xbits without an expiry last that long, seconds.
