@@ -12,8 +12,12 @@ import click
 from tapwarden.agent.cli.group import Failure, Group, printable
 from tapwarden.agent.cli.output import print_json
 from tapwarden.agent.cli.rule_trial import Trial, explain, explanations_shown, summarise, summary_shown
+from tapwarden.agent.cli.rule_update import rule_file
+from tapwarden.agent.cli.rule_update import update as fetch
 from tapwarden.agent.cli.session import configured, invocation
-from tapwarden.agent.rule_reload import last, running
+from tapwarden.agent.config import Layout
+from tapwarden.agent.rule_reload import Reloaded, last, running
+from tapwarden.agent.sensing import engine_settings, expanded
 from tapwarden.agent.suricata_yaml import apply_setting, engine_config, read_suricata_yaml
 
 
@@ -87,9 +91,31 @@ def reload(timeout_s: int) -> None:
     that the agent's configuration named when it started; patterns in it are looked up again.
     """
     _, layout = configured(invocation())
+    told = _reloaded(layout, timeout_s)
+    if told is None:
+        raise Failure(f"no agent runs here (looked in {layout.run}); is it another --root?")
+    if invocation().as_json:
+        print_json(dataclasses.asdict(told))
+    else:
+        for complaint in told.complaints:
+            click.echo(printable(complaint, keep_newlines=False), err=True)
+        if told.more:
+            click.echo(f"... and {told.more} more rules not loaded", err=True)
+        if told.ok:
+            click.echo(f"{told.loaded} rules loaded")
+    if not told.ok:
+        raise Failure(_kept(told))
+
+
+def _kept(told: Reloaded) -> str:
+    return f"not reloaded, the {told.loaded} rules before stay: {told.problem}"
+
+
+def _reloaded(layout: Layout, timeout_s: int) -> Reloaded | None:
+    """Have the agent reload; what it says, ``None`` when none runs. Raises Failure when it does not answer."""
     before = last(layout)
     if before is None or not running(layout):
-        raise Failure(f"no agent runs here (looked in {layout.run}); is it another --root?")
+        return None
     try:
         os.kill(before.pid, signal.SIGHUP)
     except ProcessLookupError as error:
@@ -101,14 +127,35 @@ def reload(timeout_s: int) -> None:
         if not running(layout):
             raise Failure(f"the agent (process {before.pid}) ended")
         time.sleep(0.05)
+    return told
+
+
+@rules.command("update")
+@click.option("--url", "urls", multiple=True, help="A rule set or file to fetch instead of the enabled sources.")
+@click.option("--local", multiple=True, type=click.Path(exists=True, path_type=Path), help="Rules of your own to add.")
+@click.option("--offline", is_flag=True, help="Use what was fetched before.")
+@click.option("--no-reload", is_flag=True, help="Leave a running agent with its rules.")
+@click.option("--timeout", "timeout_s", type=click.IntRange(1), default=600, show_default=True, help="Seconds to wait.")
+def update(urls: tuple[str, ...], local: tuple[Path, ...], offline: bool, no_reload: bool, timeout_s: int) -> None:
+    """Fetch rules with suricata-update, check that they load, put them in place and have a running agent take them.
+
+    enable.conf, disable.conf, drop.conf and modify.conf beside the configuration choose among them. When anything does
+    not succeed, the rules before stay, and the exit code is 1.
+    """
+    config, layout = configured(invocation())
+    engine = json.dumps(engine_settings(config, ""))
+    found = fetch(layout, engine, urls=urls, local=local, offline=offline, timeout_s=timeout_s)
+    used = rule_file(layout) in [path.resolve() for path in expanded(config.sensor.rules, layout, "sensor.rules")]
+    told = None if no_reload or not used else _reloaded(layout, timeout_s)
     if invocation().as_json:
-        print_json(dataclasses.asdict(told))
+        agent = dataclasses.asdict(told) if told else None
+        print_json({**dataclasses.asdict(found), "used": used, "agent": agent})
     else:
-        for complaint in told.complaints:
-            click.echo(printable(complaint, keep_newlines=False), err=True)
-        if told.more:
-            click.echo(f"... and {told.more} more rules not loaded", err=True)
-        if told.ok:
-            click.echo(f"{told.loaded} rules loaded")
-    if not told.ok:
-        raise Failure(f"not reloaded, the {told.loaded} rules before stay: {told.problem}")
+        news = "new rules" if found.changed else "the same rules as before"
+        click.echo(f"{news}: {found.loaded} load, {found.failed} do not ({found.file})")
+        if not used:
+            click.echo(f"they are not run yet: name {found.file} in sensor.rules")
+        if told and told.ok:
+            click.echo(f"the agent runs {told.loaded} rules")
+    if told and not told.ok:
+        raise Failure(_kept(told))

@@ -191,7 +191,12 @@ mod tests {
         for good in ["flowint:nn,+,1;", "flowint:a.b,>,c_2;", "flowint:n1,isset;"] {
             assert_eq!(loaded(&rule(good)).errors, [], "{good}");
         }
-        for bad in ["flowint:n,+,1;", "flowint:1n,+,1;", "flowint:n-n,isset;", "flowint:nn,+,m;"] {
+        for bad in [
+            "flowint:n,+,1;",
+            "flowint:1n,+,1;",
+            "flowint:n-n,isset;",
+            "flowint:nn,+,m;",
+        ] {
             assert!(!loaded(&rule(bad)).errors.is_empty(), "{bad}");
         }
     }
