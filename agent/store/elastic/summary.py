@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tapwarden.agent.store.elastic.connection import BadRequestError, talking
+from tapwarden.agent.store.elastic.connection import talking
 from tapwarden.model.errors import StoreError
 from tapwarden.model.event import Bucket, EventGroup, TopEntry
 
@@ -32,8 +32,8 @@ def histogram(search: Search, query: Mapping[str, Any], interval_s: int) -> Sequ
         return [
             Bucket(time_of(bucket["key"]), bucket["doc_count"]) for bucket in found["aggregations"]["by"]["buckets"]
         ]
-    except (StoreError, BadRequestError) as error:
-        if "too_many_buckets" not in f"{error}{error.__cause__!r}" and "too many buckets" not in str(error).lower():
+    except StoreError as error:
+        if "too many buckets" not in str(error).lower():
             raise
     return [
         Bucket(time_of(bucket["key"]["at"]), bucket["doc_count"])

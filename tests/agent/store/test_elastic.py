@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from elasticsearch import Elasticsearch
+from elasticsearch import ApiError, Elasticsearch
 
 from tapwarden.agent.store.classes import EventClass
 from tapwarden.agent.store.elastic import ElasticEventStore, Settings, examine
@@ -178,6 +178,38 @@ def test_an_index_of_our_name_is_not_written_to(open_store: OpenCluster, client:
     client.indices.create(index=f"{prefix}-network")
     with pytest.raises(StoreError, match="choose another prefix"):
         open_store().append(events(1))
+
+
+# more than the server answers at once
+
+
+def test_what_is_too_much_for_one_answer_is_asked_for_in_several(
+    open_store: OpenCluster, client: Elasticsearch, prefix: str
+) -> None:
+    store = open_store()
+    number = 10_500
+    assert store.append([an_event(second, dest_port=second) for second in range(number)]) == number
+    assert store.count(EventQuery()) == number
+    client.cluster.put_settings(transient={"search.max_buckets": 10_000})
+    try:
+        by_second = {"date_histogram": {"field": "@timestamp", "fixed_interval": "1s"}}
+        with pytest.raises(ApiError):
+            client.search(index=f"{prefix}-network", size=0, aggregations={"by": by_second})
+        seconds = store.histogram(EventQuery(), interval_s=1)
+    finally:
+        client.cluster.put_settings(transient={"search.max_buckets": None})
+    assert [bucket.count for bucket in seconds] == [1] * number
+    assert (seconds[0].start, seconds[-1].start) == (NOW - timedelta(seconds=number - 1), NOW)
+
+    store.append([an_event(number + again, dest_port=7) for again in range(3)])
+    assert [(entry.value, entry.count) for entry in store.top(EventQuery(), "dest_port", limit=1)] == [("7", 4)]
+    assert [(entry.value, entry.count) for entry in store.rare(EventQuery(), "dest_port", limit=2)] == [
+        ("0", 1),
+        ("1", 1),
+    ]
+    first = store.search(EventQuery(), limit=10_000)
+    second = store.search(EventQuery(), limit=10_000, cursor=first.cursor)
+    assert (len(first.events), len(second.events), second.cursor) == (10_000, number + 3 - 10_000, "")
 
 
 # a server that is busy, away, or something else
