@@ -190,6 +190,16 @@ def community_key(text: str) -> int:
     return int.from_bytes(digest, "little", signed=True)
 
 
+NAMES = frozenset({Term.DOMAIN, Term.URL})
+"""Terms looked for in part, kept as texts in a dictionary; the others are looked for as a whole, kept as numbers."""
+
+
+def print_key(term: int, text: str) -> int:
+    """A hash, fingerprint or the like as a whole number of 64 bits."""
+    digest = hashlib.blake2b(f"{term}:{text}".encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
 def address_key(text: str) -> bytes:
     """An address as octets that sort by family and number; any other text as itself, after all addresses."""
     try:

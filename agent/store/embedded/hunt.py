@@ -7,7 +7,16 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 
 from tapwarden.agent.store.embedded import layout
-from tapwarden.agent.store.embedded.columns import Term, address_key, domain_key, network_range, url_key, whole
+from tapwarden.agent.store.embedded.columns import (
+    NAMES,
+    Term,
+    address_key,
+    domain_key,
+    network_range,
+    print_key,
+    url_key,
+    whole,
+)
 from tapwarden.model.event import Event
 from tapwarden.model.hunt import HuntMatch, HuntResult, TimeSpan
 from tapwarden.model.indicator import Indicator, IndicatorType
@@ -34,31 +43,32 @@ def lookup(indicator: Indicator) -> Lookup | None:
     """How it is looked up; None for a value that is not what its type says."""
     value = indicator.value.strip()
     try:
-        condition = _condition(indicator.type, value)
+        condition = _condition(indicator.type, value) if value else None
     except ValueError:
         return None
     return None if condition is None else Lookup(indicator, *condition)
 
 
 def _condition(kind: IndicatorType, value: str) -> tuple[str, tuple[object, ...]] | None:
-    if not value:
-        return None
     if kind in _TERMS:
         field, key = _TERMS[kind]
-        return "seq IN (SELECT event FROM term WHERE field = ? AND value = ?)", (field, key(value))
+        if field in NAMES:
+            return _NAMED.format("value = ?"), (field, key(value))
+        return "seq IN (SELECT event FROM print WHERE value = ?)", (print_key(field, key(value)),)
     if kind is IndicatorType.IP:
         return _sides("IN (SELECT id FROM address WHERE key = ?)", (address_key(str(ip_address(value))),))
     if kind is IndicatorType.NETWORK:
         return _sides("IN (SELECT id FROM address WHERE key BETWEEN ? AND ?)", network_range(value))
     if kind is IndicatorType.DOMAIN:
         name = domain_key(value)
-        below = "seq IN (SELECT event FROM term WHERE field = ? AND value >= ? AND value < ?)"
-        return below, (Term.DOMAIN, name, name[:-1] + "/")  # "/" follows "."
+        return _NAMED.format("value >= ? AND value < ?"), (Term.DOMAIN, name, name[:-1] + "/")  # "/" follows "."
     address, _, port = value.rpartition(":")
     end = address_key(str(ip_address(address.strip("[]")))), whole(int(port))
     side = "({0} IN (SELECT id FROM address WHERE key = ?) AND {0}_port = ?)"
     return f"({side.format('src')} OR {side.format('dest')})", end * 2
 
+
+_NAMED = "seq IN (SELECT event FROM term WHERE name IN (SELECT id FROM name WHERE field = ? AND {}))"
 
 _TERMS: Mapping[IndicatorType, tuple[Term, Callable[[str], str]]] = {
     IndicatorType.URL: (Term.URL, url_key),

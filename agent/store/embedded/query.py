@@ -11,11 +11,12 @@ from tapwarden.agent.store.embedded.columns import (
     community_key,
     domain_key,
     network_range,
+    print_key,
     url_key,
     whole,
     word,
 )
-from tapwarden.agent.store.embedded.layout import first_number
+from tapwarden.agent.store.embedded.layout import STRETCHES, first_number
 from tapwarden.model.event import EventQuery
 
 
@@ -52,11 +53,12 @@ def condition(query: EventQuery, partition: str, connection: sqlite3.Connection)
         return None
     if query.sensor and not _words(found, "sensor", (query.sensor,), connection):
         return None
-    for column, value in (("sid", query.sid), ("flow_id", query.flow_id)):
-        if value is not None:
-            found.add(f"{column} = ?", whole(value))
+    if query.sid is not None:
+        found.add("sid = ?", whole(query.sid))
+    if query.flow_id is not None:
+        found.add(f"{STRETCHES} AND flow_id = ?", whole(query.flow_id))
     if query.community_id:
-        found.add("community_id = ?", community_key(query.community_id))
+        found.add(f"{STRETCHES} AND community_id = ?", community_key(query.community_id))
     if query.port is not None:
         found.add("(src_port = ? OR dest_port = ?)", whole(query.port), whole(query.port))
     if query.signature:
@@ -76,16 +78,17 @@ def _times(found: Condition, query: EventQuery, partition: str) -> None:
 
 
 def _terms(found: Condition, query: EventQuery) -> None:
-    listed = "seq IN (SELECT event FROM term WHERE field = ? AND "
+    listed = "seq IN (SELECT event FROM term WHERE name IN (SELECT id FROM name WHERE field = ? AND "
+    printed = "seq IN (SELECT event FROM print WHERE value = ?)"
     if query.domain:
         key = domain_key(query.domain)
-        found.add(listed + "value >= ? AND value < ?)", Term.DOMAIN, key, key[:-1] + "/")  # "/" follows "."
+        found.add(listed + "value >= ? AND value < ?))", Term.DOMAIN, key, key[:-1] + "/")  # "/" follows "."
     if query.url:
-        found.add(listed + "value LIKE ? ESCAPE '!')", Term.URL, _contains(url_key(query.url)))
+        found.add(listed + "value LIKE ? ESCAPE '!'))", Term.URL, _contains(url_key(query.url)))
     if query.file_hash:
-        found.add(listed + "value = ?)", Term.FILE_HASH, query.file_hash.lower())
+        found.add(printed, print_key(Term.FILE_HASH, query.file_hash.lower()))
     if query.ja:
-        found.add(listed + "value = ?)", Term.JA, query.ja.lower())
+        found.add(printed, print_key(Term.JA, query.ja.lower()))
 
 
 def _contains(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from tapwarden.agent.store import block
 from tapwarden.agent.store.classes import EventClass, class_of
 from tapwarden.agent.store.embedded import hunt as hunting
-from tapwarden.agent.store.embedded import layout, summary
+from tapwarden.agent.store.embedded import layout, rollup, summary
 from tapwarden.agent.store.embedded.columns import address_text, columns_of
 from tapwarden.agent.store.embedded.files import Files, UnknownFormat, is_damage
 from tapwarden.agent.store.embedded.query import condition
@@ -91,6 +91,7 @@ class EmbeddedEventStore:
                 columns = columns_of(event.eve)
                 place = (layout.day_of(event), class_of(columns.kind))
                 found.setdefault(place, {})[event.id] = (event, columns)
+                event.forget()
             except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
                 rejected += 1
         self._count("rejected", rejected)
@@ -274,6 +275,9 @@ class EmbeddedEventStore:
 
     def count(self, query: EventQuery) -> int:
         """How many events match."""
+        if rollup.answers(query):
+            minutes = partial(rollup.minutes, query)
+            return sum(n for name in self._within(query) for _, n in self._ask(name, partial(minutes, name)) or ())
         return sum(row[0] for _, row in self._each(query, summary.COUNT_SQL))
 
     def histogram(self, query: EventQuery, *, interval_s: int) -> Sequence[Bucket]:
@@ -281,33 +285,40 @@ class EmbeddedEventStore:
         if interval_s < 1:
             raise ValueError("an interval is at least one second")
         counted: Counter[int] = Counter()
-        for partition, (start, count) in self._each(query, summary.histogram_sql(interval_s)):
-            offset_s = int(layout.beginning(partition).timestamp())
-            counted[(offset_s + start) // interval_s] += count
+        if interval_s % 60 == 0 and rollup.answers(query):
+            for partition in self._within(query):
+                offset_s = int(layout.beginning(partition).timestamp())
+                for minute, count in self._ask(partition, partial(rollup.minutes, query, partition)) or ():
+                    counted[(offset_s + minute * 60) // interval_s] += count
+        else:
+            for partition, (start, count) in self._each(query, summary.histogram_sql(interval_s)):
+                offset_s = int(layout.beginning(partition).timestamp())
+                counted[(offset_s + start) // interval_s] += count
         return [Bucket(_moment(bucket * interval_s * 1000), counted[bucket]) for bucket in sorted(counted)]
 
     def top(self, query: EventQuery, field: str, *, limit: int = 10) -> Sequence[TopEntry]:
         """See the port."""
-        counted = self._ranked(query, field, "DESC")
-        return _lines(sorted(counted.items(), key=lambda item: (-item[1], item[0]))[: max(limit, 0)])
+        return self._ranked(query, field, limit, most=summary.TOP_MAX)
 
     def rare(self, query: EventQuery, field: str, *, limit: int = 10) -> Sequence[TopEntry]:
         """See the port; exact while a day has no more than 1,000,000 values."""
-        counted = self._ranked(query, field, "ASC")
-        return _lines(sorted(counted.items(), key=lambda item: (item[1], item[0]))[: max(limit, 0)])
+        return self._ranked(query, field, limit, most=-summary.RARE_MAX)
 
-    def _ranked(self, query: EventQuery, field: str, direction: str) -> Counter[str]:
+    def _ranked(self, query: EventQuery, field: str, limit: int, *, most: int) -> Sequence[TopEntry]:
+        """The most frequent values, or (``most`` negative) the rarest; of each file so many are counted."""
         if field not in summary.TOP_SQL:
             raise ValueError(f"top lists and rare lists are made of {', '.join(summary.TOP_SQL)}, not of {field!r}")
-        column, sql = summary.TOP_SQL[field]
-        sql += f" ORDER BY n {direction} LIMIT {summary.TOP_MAX if direction == 'DESC' else summary.RARE_MAX}"
-        shown: Callable[[Any], str] = summary.SHOWN.get(field, str)
-        counted: Counter[str] = Counter()
-        for _, (value, count) in self._each(query, sql, column):
-            text = shown(value)
-            if text:
-                counted[text] += count
-        return counted
+        if rollup.ranks(query, field):
+            ranked = partial(rollup.ranked, query, field, most)
+            rows = (row for name in self._within(query) for row in self._ask(name, partial(ranked, name)) or ())
+        else:
+            column, sql = summary.TOP_SQL[field]
+            sql += f" ORDER BY n {'DESC' if most > 0 else 'ASC'} LIMIT {abs(most)}"
+            rows = (row for _, row in self._each(query, sql, column))
+        counted: Counter[Any] = Counter()
+        for value, count in rows:
+            counted[value] += count
+        return summary.lines(counted, field, max(limit, 0), descending=most > 0)
 
     def groups(self, query: EventQuery, *, limit: int = 100) -> Sequence[EventGroup]:
         """See the port."""
@@ -485,7 +496,3 @@ def _read_cursor(cursor: str) -> tuple[str, int]:
 
 def _at_or_after(day: str, reached: str, *, newest: bool) -> bool:
     return day == layout.order({day, reached})[-1 if newest else 0]
-
-
-def _lines(ranked: Sequence[tuple[str, int]]) -> list[TopEntry]:
-    return [TopEntry(value, count) for value, count in ranked]

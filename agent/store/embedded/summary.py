@@ -1,5 +1,6 @@
 """Counts over one partition: the statements behind count, histogram, top lists and the status."""
 
+import heapq
 import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from tapwarden.agent.store.embedded import layout
 from tapwarden.agent.store.embedded.columns import Term, address_text, domain_name
 from tapwarden.agent.store.embedded.query import condition
-from tapwarden.model.event import EventQuery
+from tapwarden.model.event import EventQuery, TopEntry
 
 COUNT_SQL = "SELECT count(*) {}"
 
@@ -30,8 +31,8 @@ TOP_SQL = {
     "sid": ("sid", "SELECT sid AS v, count(*) AS n {} GROUP BY v"),
     "domain": (
         "",
-        f"SELECT value AS v, count(*) AS n FROM term WHERE field={int(Term.DOMAIN)} AND event IN (SELECT seq {{}})"
-        " GROUP BY v",
+        f"SELECT value, n FROM (SELECT term.name AS v, count(*) AS n FROM term JOIN name ON id = term.name"
+        f" WHERE field={int(Term.DOMAIN)} AND event IN (SELECT seq {{}}) GROUP BY v) JOIN name ON id = v",
     ),
 } | {
     name: (column, f"SELECT text, n FROM (SELECT {column} AS v, count(*) AS n {{}} GROUP BY v) JOIN word ON id = v")
@@ -50,6 +51,20 @@ SHOWN: Mapping[str, Callable[[Any], str]] = {
     "domain": domain_name,
 }
 """How values that are kept otherwise are written."""
+
+
+def lines(counted: Mapping[Any, int], field: str, limit: int, *, descending: bool) -> list[TopEntry]:
+    """The ``limit`` most or least frequent values as they are written; equals by their text, empty ones left out."""
+    shown: Callable[[Any], str] = SHOWN.get(field, str)
+    sign = -1 if descending else 1
+    present = [(sign * count, value) for value, count in counted.items() if value not in {"", b"", b"t", "."}]
+    if len(present) > limit:
+        # only those that can be among them are written out
+        bound = heapq.nsmallest(limit, (count for count, _ in present))
+        present = [one for one in present if bound and one[0] <= bound[-1]]
+    return [TopEntry(text, sign * count) for count, text in sorted((count, shown(value)) for count, value in present)][
+        :limit
+    ]
 
 
 def counted(

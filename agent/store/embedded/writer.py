@@ -10,8 +10,9 @@ import zstandard
 
 from tapwarden.agent.store import block
 from tapwarden.agent.store.embedded import layout
-from tapwarden.agent.store.embedded.columns import WORD_MAX, Columns, address_key, word
+from tapwarden.agent.store.embedded.columns import NAMES, WORD_MAX, Columns, Term, address_key, print_key, word
 from tapwarden.agent.store.embedded.files import BUSY_TIMEOUT_S, UnknownFormat
+from tapwarden.agent.store.embedded.rollup import Rollup
 from tapwarden.model.event import Event
 
 DICTIONARY_MAX = 200_000
@@ -32,6 +33,7 @@ class Writer:
         self._since, self._unit_us = layout.beginning(partition), layout.unit_us(partition)
         self._words: dict[str, int] = {}
         self._addresses: dict[str, int] = {}
+        self._names: dict[tuple[int, str], int] = {}
         self._compressor = zstandard.ZstdCompressor(level=block.LEVEL, write_checksum=True)
         self._connection = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=32
@@ -47,15 +49,14 @@ class Writer:
         run("PRAGMA page_size=4096")  # records of one block fill three or four: little of the last is lost
         run("PRAGMA journal_mode=WAL")
         run("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; a power cut at most the last moments
-        run("PRAGMA cache_size=-65536")
+        run("PRAGMA cache_size=-32768")
         run("PRAGMA wal_autocheckpoint=4000")
         run("BEGIN IMMEDIATE")
         try:
             version = run("PRAGMA user_version").fetchone()[0]
             if version == 0:
-                for statement in layout.TABLES.split(";\n"):
-                    if statement.strip():
-                        run(statement)
+                for statement in layout.tables(self.partition):
+                    run(statement)
                 run(f"PRAGMA user_version={layout.FORMAT}")
             elif version != layout.FORMAT:
                 raise UnknownFormat(f"{self.partition} has format {version}, this version writes {layout.FORMAT}")
@@ -100,6 +101,7 @@ class Writer:
         return len(numbered)
 
     def _roll_back(self) -> None:
+        self._names.clear()
         self._words.clear()  # what the transaction added to the dictionaries is gone
         self._addresses.clear()
         if self._connection.in_transaction:
@@ -138,41 +140,64 @@ class Writer:
             return "damaged"
 
     def _insert(self, numbered: Sequence[tuple[int, Row]]) -> bool:
-        run = self._connection.execute
-        records, terms = [], []
+        run, many = self._connection.execute, self._connection.executemany
+        words, addresses = self._words, self._addresses
+        records: list[tuple[int | None, ...]] = []
+        terms: list[tuple[int, int]] = []
+        prints: list[tuple[int, int]] = []
+        rollup = Rollup(self._unit_us)
         for start in range(0, len(numbered), block.RECORDS_MAX):
             part = numbered[start : start + block.RECORDS_MAX]
             data = block.pack([row[0] for _, row in part], self._compressor)
             block_id = run("INSERT INTO block (codec, data) VALUES (?, ?)", (block.CODEC_ZSTD, data)).lastrowid
             for slot, (number, (_, columns)) in enumerate(part):
                 kind, src, dest, src_port, dest_port, sid, signature, app, sensor, flow, community, found = columns
-                records.append(
-                    (
-                        number,
-                        block_id,
-                        slot,
-                        self._words.get(kind) or self._word(kind),
-                        None if src is None else self._addresses.get(src) or self._address(src),
-                        None if dest is None else self._addresses.get(dest) or self._address(dest),
-                        src_port,
-                        dest_port,
-                        sid,
-                        None if signature is None else self._words.get(signature) or self._word(signature),
-                        None if app is None else self._words.get(app) or self._word(app),
-                        None if sensor is None else self._words.get(sensor) or self._word(sensor),
-                        flow,
-                        community,
-                    )
+                record = (
+                    number,
+                    block_id,
+                    slot,
+                    words.get(kind) or self._word(kind),
+                    None if src is None else addresses.get(src) or self._address(src),
+                    None if dest is None else addresses.get(dest) or self._address(dest),
+                    src_port,
+                    dest_port,
+                    sid,
+                    None if signature is None else words.get(signature) or self._word(signature),
+                    None if app is None else words.get(app) or self._word(app),
+                    None if sensor is None else words.get(sensor) or self._word(sensor),
+                    flow,
+                    community,
                 )
+                records.append(record)
                 for field, value in found:
-                    terms.append((field, value, number))
-        many = self._connection.executemany
+                    if field in NAMES:
+                        name = self._names.get((field, value)) or self._name(field, value)
+                        terms.append((name, number))
+                        if field == Term.DOMAIN:
+                            rollup.domains.append((record[3], name, number))
+                    else:
+                        prints.append((print_key(field, value), number))
         inserted = many("INSERT OR IGNORE INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", records).rowcount
         if inserted != len(records):
             return False
         terms.sort()
-        many("INSERT INTO term VALUES (?,?,?)", terms)
+        many("INSERT INTO term VALUES (?,?)", terms)
+        prints.sort()
+        many("INSERT OR IGNORE INTO print VALUES (?,?)", prints)
+        rollup.add(records)
+        rollup.write(self._connection)
         return True
+
+    def _name(self, field: int, value: str) -> int:
+        run, key = self._connection.execute, (field, value)
+        added = run("INSERT INTO name (field, value) VALUES (?, ?) ON CONFLICT DO NOTHING", key)
+        number = added.lastrowid if added.rowcount == 1 else None
+        if number is None:
+            (number,) = run("SELECT id FROM name WHERE field = ? AND value = ?", key).fetchone()
+        if len(self._names) >= DICTIONARY_MAX:
+            self._names.clear()
+        self._names[key] = int(number)
+        return int(number)
 
     def _word(self, text: str) -> int:
         run = self._connection.execute

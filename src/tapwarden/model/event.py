@@ -2,14 +2,27 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import orjson
+
+Value = TypeVar("Value")
+
+
+class _Kept(Generic[Value]):
+    """What is computed once: ``functools.cached_property`` without its lock, which costs more than what it guards."""
+
+    def __init__(self, compute: Callable[[Any], Value]) -> None:
+        self._compute, self._name = compute, compute.__name__
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, event: Any, _type: Any = None) -> Value:
+        value = event.__dict__[self._name] = self._compute(event)
+        return value
 
 
 @dataclass(frozen=True)
@@ -24,7 +37,7 @@ class Event:
     raw: bytes
     origin: str = ""
 
-    @cached_property
+    @_Kept
     def eve(self) -> Mapping[str, Any]:
         """The parsed record. Attacker-chosen text: never trust it in a page, a shell or a path."""
         record: Mapping[str, Any]
@@ -34,14 +47,14 @@ class Event:
             record = json.loads(self.raw)  # slower, and takes lone surrogates and numbers of any size
         return record
 
-    @cached_property
+    @_Kept
     def id(self) -> str:
         """32 hex digits: 12 of the milliseconds since 1970 (so ids sort by time), 20 of BLAKE2b(origin, raw)."""
         origin = self.origin.encode("utf-8", "surrogatepass")  # a path may have any octets
         digest = hashlib.blake2b(origin + b"\0" + self.raw, digest_size=10).hexdigest()
         return f"{max(0, int(self.timestamp.timestamp() * 1000)):012x}{digest}"
 
-    @cached_property
+    @_Kept
     def timestamp(self) -> datetime:
         """When it was observed, UTC. A record without a readable timestamp counts as 1970."""
         try:
@@ -52,6 +65,10 @@ class Event:
             return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
         except OverflowError:  # year 1 or 9999 with an offset that leads out of the calendar
             return datetime(1970, 1, 1, tzinfo=UTC)
+
+    def forget(self) -> None:
+        """Let go of the parsed record, which takes ten times the room of its text; it is parsed again if asked for."""
+        self.__dict__.pop("eve", None)
 
     @property
     def kind(self) -> str:
