@@ -168,6 +168,8 @@ pub struct Builder<'c> {
     pub packet_event: bool,
     /// `ip_proto` and the like: known to the header.
     pub ip_protocols: Option<[u64; 4]>,
+    /// `l3_proto`: IP's version.
+    pub ip_version: Option<u8>,
     /// The keyword of the last condition that can be prefiltered.
     pub last_keyword: &'static str,
     /// Keywords seen, for those that may stand once.
@@ -221,6 +223,7 @@ impl<'c> Builder<'c> {
             file: false,
             packet_event: false,
             ip_protocols: None,
+            ip_version: None,
             last_keyword: "",
             seen: BTreeMap::new(),
         }
@@ -532,6 +535,15 @@ impl<'c> Builder<'c> {
             return Err(invalid(0, "sid", "the rule has no sid"));
         }
         let mut header = header;
+        if let Some(version) = self.ip_version {
+            if header.protocols.version != 0 && header.protocols.version != version {
+                return Err(fail(
+                    0,
+                    "l3_proto and the header name different versions of IP".into(),
+                ));
+            }
+            header.protocols.version = version;
+        }
         let protocols: SmallVec<[&'static Protocol; 2]> = PROTOCOLS
             .iter()
             .copied()

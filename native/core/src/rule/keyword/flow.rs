@@ -21,6 +21,12 @@ pub const KEYWORDS: &[Keyword] = &[
         stream_size,
     ),
     Keyword::new(
+        "flow.age",
+        "Seconds from the flow's first packet to its latest.",
+        ("tcp", "flow.age:>3600;"),
+        age,
+    ),
+    Keyword::new(
         "app-layer-protocol",
         "The application protocol that was found, whatever the port.",
         ("tcp", "app-layer-protocol:tls;"),
@@ -76,6 +82,29 @@ fn to(builder: &mut Builder<'_>, direction: Direction) -> Outcome {
         return Err("the direction stands twice".into());
     }
     builder.limit(direction)
+}
+
+#[derive(Debug)]
+struct Age(NumberTest);
+
+impl PacketCondition for Age {
+    fn matches(&self, view: &View<'_, '_>) -> bool {
+        // Whole seconds of both, as Suricata counts.
+        view.flow
+            .is_some_and(|flow| self.0.matches(flow.last.seconds() - flow.start.seconds()))
+    }
+
+    fn keyword(&self) -> &'static str {
+        "flow.age"
+    }
+}
+
+fn age(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+    let test = number_test(argument.text, 0, u32::MAX.into())?;
+    builder.requires_packet = true;
+    builder.packet.push(Box::new(Age(test)));
+    builder.last_keyword = "flow.age";
+    Ok(())
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,7 @@
 pub mod app;
 pub mod buffers;
 pub mod bytes;
+pub mod checksum;
 pub mod content;
 pub mod dataset;
 pub mod dcerpc;
@@ -18,6 +19,7 @@ pub mod network;
 pub mod number;
 pub mod own;
 pub mod pcre;
+pub mod sunrpc;
 pub mod transform;
 
 use std::collections::HashMap;
@@ -146,6 +148,8 @@ pub static FAMILIES: &[(&str, &[Keyword])] = &[
     ("Memory: bits and numbers", memory::KEYWORDS),
     ("Limits and effects", limits::KEYWORDS),
     ("Headers of packets", network::KEYWORDS),
+    ("Checksums", checksum::KEYWORDS),
+    ("ONC RPC", sunrpc::KEYWORDS),
     ("Values and events of protocols", app::KEYWORDS),
     ("Remote procedure calls", dcerpc::KEYWORDS),
     ("HTTP/2", http2::KEYWORDS),

@@ -28,6 +28,22 @@ pub const KEYWORDS: &[Keyword] = &[
         ip_proto,
     )
     .quoted(Quotes::Optional),
+    Keyword::new(
+        "l3_proto",
+        "IP's version: ipv4, ip4, ipv6, ip6.",
+        ("ip", "l3_proto:ipv6;"),
+        |b, a| {
+            let version = match a.text.to_ascii_lowercase().as_str() {
+                "ipv4" | "ip4" => 4,
+                "ipv6" | "ip6" => 6,
+                other => return Err(format!("{other:?} is neither ipv4 nor ipv6").into()),
+            };
+            match b.ip_version.replace(version) {
+                Some(other) if other != version => Err("it is about the other version already".into()),
+                _ => Ok(()),
+            }
+        },
+    ),
     Keyword::new("ipopts", "An IPv4 option is there.", ("ip", "ipopts:rr;"), ipopts),
     Keyword::new(
         "fragbits",
@@ -125,6 +141,16 @@ pub const KEYWORDS: &[Keyword] = &[
         "Something malformed was noticed while decoding.",
         ("ip", "decode-event:ipv4.pkt_too_small;"),
         |b, a| event(b, "decode-event", a.text),
+    ),
+    Keyword::new(
+        "engine-event",
+        "Either of decode-event and stream-event, by its full name.",
+        ("ip", "engine-event:decoder.ipv4.pkt_too_small;"),
+        |b, a| match (a.text.strip_prefix("decoder."), a.text) {
+            (Some(name), _) => event(b, "engine-event", name),
+            (None, name) if name.starts_with("stream.") => event(b, "engine-event", name),
+            (None, name) => Err(format!("{name:?} begins with neither decoder. nor stream.").into()),
+        },
     ),
     Keyword::new(
         "stream-event",
