@@ -4,8 +4,8 @@
 
 Made-up events (bench/traffic.py, the same in every run) are stored in batches as the drain of the spool hands them
 over; making them is not measured. Elasticsearch's own client stores the same documents ready-made (``parallel_bulk``),
-taking turns with ours, so that whatever else the machine does strikes both. ELASTICSEARCH_URL names a server that runs;
-otherwise one is started (1 GiB heap), or left out where there is no Java for it.
+taking turns with ours, so that whatever else the machine does strikes both. TAPWARDEN_ELASTICSEARCH names a server that
+runs; otherwise one is started (1 GiB heap), or left out where there is no Java for it.
 """
 
 import argparse
@@ -194,7 +194,7 @@ def action(event: Event, store: ElasticEventStore) -> dict[str, Any]:
 @contextmanager
 def server() -> Iterator[str]:
     """A server's address; "" where none can be had."""
-    running = os.environ.get("ELASTICSEARCH_URL")
+    running = os.environ.get("TAPWARDEN_ELASTICSEARCH")
     if running:
         yield running
         return

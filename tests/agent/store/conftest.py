@@ -162,8 +162,8 @@ def nodes(top: Path) -> Iterator[Nodes]:
 
 @pytest.fixture(scope="session")
 def elasticsearch(nodes: Nodes) -> str:
-    """Address of a server without security, for all tests that only need one. ELASTICSEARCH_URL names one that runs."""
-    return os.environ.get("ELASTICSEARCH_URL") or nodes.start("shared", f"http.port={_free_port()}")
+    """Address of a server without security, for tests that only need one; TAPWARDEN_ELASTICSEARCH names a running one."""
+    return os.environ.get("TAPWARDEN_ELASTICSEARCH") or nodes.start("shared", f"http.port={_free_port()}")
 
 
 @contextmanager
