@@ -162,7 +162,7 @@ def nodes(top: Path) -> Iterator[Nodes]:
 
 @pytest.fixture(scope="session")
 def elasticsearch(nodes: Nodes) -> str:
-    """Address of a server without security, for tests that only need one; TAPWARDEN_ELASTICSEARCH names a running one."""
+    """Address of a server without security, for tests that need no more. TAPWARDEN_ELASTICSEARCH: of one that runs."""
     return os.environ.get("TAPWARDEN_ELASTICSEARCH") or nodes.start("shared", f"http.port={_free_port()}")
 
 
