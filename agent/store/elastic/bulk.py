@@ -29,6 +29,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S = 0.1, 3.0, 20.0
 CREATED, KNOWN, BAD, GONE = 201, 409, 400, 404
 BUSY = frozenset({429, 500, 502, 503, 504})
 
+AWAY_PATIENCE_S = 3.0
+"""For a server that cannot be reached: whoever drains the spool waits longer, and must be able to end meanwhile."""
+
 ANSWER = "items.*.status,items.*._index,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 
 
@@ -84,7 +87,8 @@ class Bulk:
         Where an answer was lost, what the server then says is there already counts as created.
         """
         outcome = Outcome()
-        deadline = self._monotonic() + PATIENCE_S
+        begun = self._monotonic()
+        deadline = begun + PATIENCE_S
         pause_s = FIRST_PAUSE_S
         waiting, uncertain = list(items), False
         while waiting:
@@ -100,7 +104,10 @@ class Bulk:
                     return outcome
                 if not _worth_repeating(error):
                     raise
-                trouble, uncertain = error, uncertain or not isinstance(error.__cause__, ApiError)
+                away = not isinstance(error.__cause__, ApiError)
+                trouble, uncertain = error, uncertain or away
+                if away:
+                    deadline = min(deadline, begun + AWAY_PATIENCE_S)
             else:
                 waiting, trouble = self._settle(waiting, answers, outcome, uncertain)
             if not waiting or outcome.missing:
