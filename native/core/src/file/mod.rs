@@ -207,7 +207,7 @@ impl File {
     /// Nothing more will come.
     pub fn close(&mut self, state: State) {
         if self.state == State::Open {
-            self.state = state;
+            self.state = if self.gaps { State::Truncated } else { state };
             if state == State::Closed && !self.gaps {
                 self.hashes.finish();
             }

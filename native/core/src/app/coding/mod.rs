@@ -32,6 +32,11 @@ pub enum Encoding {
 /// What went wrong, as an app-layer event.
 pub type Trouble = Option<&'static str>;
 
+/// It is not what it claims to be.
+const BROKEN: &str = "GZIP_DECOMPRESSION_FAILED";
+/// It needs more memory than it may take.
+const TOO_LARGE: &str = "LZMA_MEMLIMIT_REACHED";
+
 enum Coder {
     /// Waits for enough of a gzip or zlib header.
     Header(Vec<u8>),
@@ -104,14 +109,14 @@ impl Layer {
                     self.give(matches!(self.coder, Coder::Ended), out);
                     return trouble;
                 }
-                Err(()) if !self.held.is_empty() => {
+                Err(event) if !self.held.is_empty() => {
                     // Something came of it: that was its end, broken as it is.
                     self.coder = Coder::Ended;
                     self.give(true, out);
-                    return Some("GZIP_DECOMPRESSION_FAILED");
+                    return Some(event);
                 }
-                Err(()) => {
-                    trouble = Some("GZIP_DECOMPRESSION_FAILED");
+                Err(event) => {
+                    trouble = Some(event);
                     if matches!(self.encoding, Encoding::Lzma | Encoding::Brotli)
                         || self.restarts >= MAX_RESTARTS
                     {
@@ -141,7 +146,7 @@ impl Layer {
         broken_header(data)
     }
 
-    fn step(&mut self, data: &[u8]) -> Result<(), ()> {
+    fn step(&mut self, data: &[u8]) -> Result<(), &'static str> {
         match &mut self.coder {
             Coder::Through => {
                 self.held.extend_from_slice(data);
@@ -154,21 +159,21 @@ impl Layer {
                     Header::Short => return Ok(()),
                     Header::Gzip(len) => (Coder::Gzip(Decompress::new(false), Box::default()), len),
                     Header::Zlib => (Coder::Zlib(Decompress::new(true)), 0),
-                    Header::Wrong => return Err(()),
+                    Header::Wrong => return Err(BROKEN),
                 };
                 let header = std::mem::take(header);
                 self.coder = coder;
                 self.step(&header[start..])
             }
             Coder::Raw(inflate) | Coder::Zlib(inflate) => {
-                if run(inflate, data, &mut self.held)?.is_some() {
+                if run(inflate, data, &mut self.held).map_err(|()| BROKEN)?.is_some() {
                     self.coder = Coder::Ended;
                 }
                 Ok(())
             }
             Coder::Gzip(inflate, crc) => {
                 let before = self.held.len();
-                let ended = run(inflate, data, &mut self.held)?;
+                let ended = run(inflate, data, &mut self.held).map_err(|()| BROKEN)?;
                 crc.update(&self.held[before..]);
                 let Some(used) = ended else { return Ok(()) };
                 let crc = std::mem::take(crc);
@@ -187,11 +192,11 @@ impl Layer {
                 if right {
                     Ok(())
                 } else {
-                    Err(())
+                    Err(BROKEN)
                 }
             }
             Coder::Brotli(brotli) => {
-                if brotli.run(data, &mut self.held)? {
+                if brotli.run(data, &mut self.held).map_err(|()| BROKEN)? {
                     self.coder = Coder::Ended;
                 }
                 Ok(())
@@ -201,7 +206,11 @@ impl Layer {
                 if let Some(output) = stream.get_output_mut() {
                     self.held.append(output);
                 }
-                result.map_err(|_| ())
+                // The decoder tells its limit by its text alone.
+                result.map_err(|error| match error.to_string() {
+                    text if text.contains("memory limit") => TOO_LARGE,
+                    _ => BROKEN,
+                })
             }
         }
     }
@@ -293,6 +302,16 @@ mod tests {
             decoded(Encoding::Gzip, b"plain text, really", 0),
             b"plain text, really"
         );
+    }
+
+    #[test]
+    fn lzma_beyond_its_memory_is_an_event_of_its_own() {
+        let mut packed = Vec::new();
+        lzma_rs::lzma_compress(&mut &[7u8; 20_000][..], &mut packed).unwrap();
+        for (memory, event) in [(1 << 20, None), (4096, Some("LZMA_MEMLIMIT_REACHED"))] {
+            let mut layer = Layer::new(Encoding::Lzma, memory);
+            assert_eq!(layer.decode(&packed, &mut Vec::new()), event);
+        }
     }
 
     proptest::proptest! {

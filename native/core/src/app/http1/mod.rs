@@ -1,12 +1,13 @@
 //! HTTP/1.0, 1.1 and 0.9 as the "IDS" view sees it: what any server or browser might make of broken messages.
 //!
-//! `request` and `response` are state machines over the octets of their direction; `header`, `uri`, `body`, `encodings`
-//! and `multipart` are the parts of a message; `transaction` is what rules ask; `record` is what EVE shows.
+//! `request` and `response` are state machines over the octets of their direction; `fields`, `header`, `uri`, `body`,
+//! `encodings` and `multipart` are the parts of a message; `transaction` is what rules ask; `record` is what EVE shows.
 //!
 //! Events keep the upper-case names under which EVE's anomaly records show them; rules write them in any case.
 
 mod body;
 mod encodings;
+mod fields;
 mod header;
 mod multipart;
 pub(super) mod options;
@@ -203,6 +204,7 @@ fn start(options: &AppProtocol, _carrier: Carrier) -> Box<dyn Parser> {
         transactions: TxQueue::new(MAX_TRANSACTIONS),
         inbound: request::Inbound::default(),
         outbound: response::Outbound::default(),
+        pending: [None, None],
         layers: [Vec::new(), Vec::new()],
         completed: 0,
         tunnel: false,
@@ -231,6 +233,8 @@ struct HttpParser {
     transactions: TxQueue<HttpTx>,
     inbound: request::Inbound,
     outbound: response::Outbound,
+    /// A header field of the request, of the response that may go on with the next line.
+    pending: [Option<Vec<u8>>; 2],
     /// Content encodings of the request's and the response's body.
     layers: [Vec<Layer>; 2],
     /// Responses that are complete.

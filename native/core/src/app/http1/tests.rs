@@ -189,3 +189,22 @@ proptest! {
         check(parser.as_ref(), 0);
     }
 }
+
+#[test]
+fn octets_lost_behind_a_body_end_its_response() {
+    let mut parser = start(&AppProtocol::default(), Carrier::Tcp);
+    let mut give = |direction, gap, data: &[u8]| {
+        let lost = Input {
+            gap,
+            ..input(data, false)
+        };
+        parser.parse(direction, &lost, &mut Requests::default())
+    };
+    give(TS, 0, b"GET /1 HTTP/1.0\r\n\r\n");
+    give(TC, 0, b"HTTP/1.0 200 OK\r\nContent-Length: 12\r\n\r\n");
+    give(TS, 0, b"GET /2 HTTP/1.0\r\n\r\n");
+    give(TC, 127, b"AAAA\nAAAA\n");
+    let body = |id| parser.transactions().get(id).unwrap().files().unwrap().files[0].size;
+    assert!(parser.transactions().get(0).unwrap().complete(TC));
+    assert_eq!((body(0), body(1)), (12, 10));
+}

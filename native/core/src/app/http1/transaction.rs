@@ -255,6 +255,10 @@ impl HttpTx {
         let at = direction.index();
         self.messages[at].body.gap(octets);
         self.messages[at].message_len += octets;
+        match direction {
+            Direction::ToServer => self.request_file(&[]),
+            Direction::ToClient => self.response_file(&[]),
+        }
         self.files.gap(direction, octets);
     }
 
