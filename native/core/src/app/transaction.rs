@@ -98,7 +98,7 @@ pub trait Transaction {
     fn meta_mut(&mut self) -> &mut TxMeta;
     /// How far it got in a direction; grows only. 0 is "not started".
     fn progress(&self, direction: Direction) -> u8;
-    /// Something was said in a direction that is part of it.
+    /// Something was said in a direction that is part of it, since the look before where a protocol can tell.
     fn begun(&self, _direction: Direction) -> bool {
         true
     }

@@ -6,7 +6,8 @@ use super::header::Header;
 use super::keyword::buffers::Where;
 use super::lexer::invalid;
 use super::signature::{
-    BufferGroup, FlowCondition, Kind, NumberTest, PayloadOn, Place, Problem, ProblemKind, Signature,
+    BufferGroup, FileTest, FlowCondition, Kind, NumberTest, PayloadOn, Place, Problem, ProblemKind,
+    Signature, TxCondition,
 };
 use super::state::{BitChange, Effect, Memory, StateTest};
 use crate::app::{Carrier, Protocol};
@@ -193,7 +194,24 @@ pub fn check(builder: &Builder<'_>, groups: &[BufferGroup]) -> Result<(), Fault>
     {
         return Err(format!("the protocol {} carries no files", builder.app).into());
     }
+    if builder.app == "http2" && asks_for_a_name(builder) {
+        return Err("files of HTTP/2 have no name".into());
+    }
     Ok(())
+}
+
+/// Whether a rule asks for the name of a file.
+fn asks_for_a_name(builder: &Builder<'_>) -> bool {
+    let names = |test: &FileTest| matches!(test, FileTest::Name(..) | FileTest::Extension(..));
+    let tested = builder.transaction.iter().any(|condition| match condition {
+        TxCondition::File(tests) => tests.iter().any(names),
+        _ => false,
+    });
+    tested
+        || builder
+            .groups
+            .iter()
+            .any(|group| group.sticky.name == "file.name")
 }
 
 /// Octets that the contents of a chain need, when there can be at most `most`; counted as Suricata counts them, so that

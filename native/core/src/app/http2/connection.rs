@@ -136,6 +136,7 @@ impl Connection {
         }
         if header.kind == kind::DATA {
             if let Some(tx) = self.streams.of(header.stream) {
+                tx.has_news();
                 tx.data(direction, &octets[..body], over && header.has(flag::END_STREAM));
             }
         }
@@ -194,6 +195,7 @@ impl Connection {
         if let (Some(items), Some(decoders)) = (fields, decoders) {
             tx.fields(direction, items, &decoders);
         }
+        tx.has_news();
         let ends = header.has(flag::END_STREAM);
         let side = tx.side_mut(direction);
         side.saw(header.kind);
@@ -366,6 +368,7 @@ impl Parser for Connection {
             }
             let decoders = self.large_decoders.clone();
             let Some(tx) = self.stream(1) else { return };
+            tx.has_news();
             tx.side_mut(Direction::ToServer).saw(kind::HEADERS);
             tx.fields(Direction::ToServer, vec![item], &decoders);
             tx.state = State::HalfClosedClient;

@@ -125,6 +125,7 @@ static BUFFERS: &[BufferSpec] = &[
     BufferSpec::new("file.data", BOTH, progress::DATA)
         .multi()
         .streaming(),
+    BufferSpec::new("file.name", BOTH, progress::DATA).multi(),
     BufferSpec::new("file.magic", BOTH, progress::DATA).multi(),
 ];
 

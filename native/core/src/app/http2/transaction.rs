@@ -80,6 +80,8 @@ pub struct Http2Tx {
     pub state: State,
     /// What each direction said.
     pub sides: [Side; 2],
+    /// A frame came that a direction's rules have not looked at since.
+    news: [bool; 2],
     bodies: [Body; 2],
     files: Files,
 }
@@ -96,6 +98,7 @@ impl Http2Tx {
                 State::Open
             },
             sides: Default::default(),
+            news: [true; 2],
             bodies: Default::default(),
             files: Files::default(),
         }
@@ -104,6 +107,11 @@ impl Http2Tx {
     /// What a direction said.
     pub fn side_mut(&mut self, direction: Direction) -> &mut Side {
         &mut self.sides[direction.index()]
+    }
+
+    /// A frame came, from either side.
+    pub fn has_news(&mut self) {
+        self.news = [true; 2];
     }
 
     /// A direction sent the end of what it sends.
@@ -268,6 +276,10 @@ impl Transaction for Http2Tx {
         }
     }
 
+    fn begun(&self, direction: Direction) -> bool {
+        self.news[direction.index()]
+    }
+
     fn complete(&self, _direction: Direction) -> bool {
         self.state >= State::Closed
     }
@@ -280,6 +292,8 @@ impl Transaction for Http2Tx {
             "file.data" | "http.request_body" | "http.response_body" => {
                 return self.files.of(direction).nth(index)?.buffer();
             }
+            // Its files have none; rules on files are asked from that progress on.
+            "file.name" => Some(&self.files.of(direction).nth(index)?.name),
             "file.magic" => self.files.of(direction).nth(index)?.magic().map(str::as_bytes),
             "http2.header_name" => side.name(index),
             "http2.header" | "http.request_header" | "http.response_header" => side.line(index),
@@ -333,6 +347,7 @@ impl Transaction for Http2Tx {
     }
 
     fn inspected(&mut self, direction: Direction) {
+        self.news[direction.index()] = false;
         self.files.inspected(direction);
     }
 
