@@ -89,22 +89,21 @@ def ranks(query: EventQuery, field: str) -> bool:
     return answers(query) and field in FIELDS
 
 
-def minutes(query: EventQuery, partition: str, connection: sqlite3.Connection) -> list[tuple[int, int]]:
-    """Minutes since the partition's beginning and how many events they have."""
+def buckets(query: EventQuery, each: int, partition: str, connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    """Counts by stretches of ``each`` minutes since 1970: (which, how many events)."""
     kinds = _kinds(query, connection)
     if kinds is None:
         return []
     per_minute = 60_000_000 // layout.unit_us(partition)
+    since = int(layout.beginning(partition).timestamp()) // 60
     first, end = _range(query, partition, connection)
     whole, edges = _cut(first, end, per_minute << layout.HASH_BITS)
-    counted: Counter[int] = Counter()
-    sql = f"SELECT minute, sum(n) FROM minute WHERE minute >= ? AND minute < ?{kinds} GROUP BY minute"
-    for minute, count in connection.execute(sql, whole):
-        counted[minute] += count
-    sql = f"SELECT (seq >> {layout.HASH_BITS}) / {per_minute}, count(*) FROM event WHERE seq >= ? AND seq < ?{kinds}"
+    sql = f"SELECT (minute + {since}) / {each}, sum(n) FROM minute WHERE minute >= ? AND minute < ?{kinds} GROUP BY 1"
+    counted = Counter(dict(connection.execute(sql, whole).fetchall()))
+    which = f"((seq >> {layout.HASH_BITS}) / {per_minute} + {since}) / {each}"
+    sql = f"SELECT {which}, count(*) FROM event WHERE seq >= ? AND seq < ?{kinds} GROUP BY 1"
     for edge in edges:
-        for minute, count in connection.execute(f"{sql} GROUP BY 1", edge):
-            counted[minute] += count
+        counted.update(dict(connection.execute(sql, edge).fetchall()))
     return list(counted.items())
 
 

@@ -276,8 +276,7 @@ class EmbeddedEventStore:
     def count(self, query: EventQuery) -> int:
         """How many events match."""
         if rollup.answers(query):
-            minutes = partial(rollup.minutes, query)
-            return sum(n for name in self._within(query) for _, n in self._ask(name, partial(minutes, name)) or ())
+            return sum(n for _, n in self._buckets(query, summary.EVER_MINUTES))
         return sum(row[0] for _, row in self._each(query, summary.COUNT_SQL))
 
     def histogram(self, query: EventQuery, *, interval_s: int) -> Sequence[Bucket]:
@@ -286,15 +285,17 @@ class EmbeddedEventStore:
             raise ValueError("an interval is at least one second")
         counted: Counter[int] = Counter()
         if interval_s % 60 == 0 and rollup.answers(query):
-            for partition in self._within(query):
-                offset_s = int(layout.beginning(partition).timestamp())
-                for minute, count in self._ask(partition, partial(rollup.minutes, query, partition)) or ():
-                    counted[(offset_s + minute * 60) // interval_s] += count
+            for bucket, count in self._buckets(query, interval_s // 60):
+                counted[bucket] += count
         else:
             for partition, (start, count) in self._each(query, summary.histogram_sql(interval_s)):
                 offset_s = int(layout.beginning(partition).timestamp())
                 counted[(offset_s + start) // interval_s] += count
         return [Bucket(_moment(bucket * interval_s * 1000), counted[bucket]) for bucket in sorted(counted)]
+
+    def _buckets(self, query: EventQuery, each: int) -> Iterator[tuple[int, int]]:
+        for partition in self._within(query):
+            yield from self._ask(partition, partial(rollup.buckets, query, each, partition)) or ()
 
     def top(self, query: EventQuery, field: str, *, limit: int = 10) -> Sequence[TopEntry]:
         """See the port."""

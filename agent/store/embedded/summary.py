@@ -11,6 +11,8 @@ from tapwarden.agent.store.embedded.query import condition
 from tapwarden.model.event import EventQuery, TopEntry
 
 COUNT_SQL = "SELECT count(*) {}"
+EVER_MINUTES = 1 << 40
+"""More minutes than there are: one stretch for all of time."""
 
 TOP_MAX = 10_000
 """Values counted of one partition in ``top``; where a day has more, the rarest of them are not counted."""
