@@ -50,7 +50,7 @@ class Writer:
         run("PRAGMA journal_mode=WAL")
         run("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; a power cut at most the last moments
         run("PRAGMA cache_size=-32768")
-        run("PRAGMA wal_autocheckpoint=4000")
+        run("PRAGMA wal_autocheckpoint=2000")
         run("BEGIN IMMEDIATE")
         try:
             version = run("PRAGMA user_version").fetchone()[0]
