@@ -354,6 +354,8 @@ impl Transaction for TlsTx {
 struct Framing {
     /// Octets of an application data record that still come.
     skip: usize,
+    /// A record began that is not all there.
+    begun: bool,
     /// A handshake message that goes on in the next record: type, length, octets so far.
     message: Option<(u8, usize, Vec<u8>)>,
 }
@@ -414,13 +416,12 @@ impl TlsParser {
         let at = direction.index();
         let mut used = self.framing[at].skip.min(data.len());
         self.framing[at].skip -= used;
-        let mut first = true;
+        // What was said is over when a record begins; a record that goes on says nothing new until it is there.
+        if !std::mem::take(&mut self.framing[at].begun) {
+            self.tx()?.now = 0;
+        }
         while used < data.len() {
             let rest = &data[used..];
-            let before = self.tx()?.now;
-            if std::mem::take(&mut first) {
-                self.tx()?.now = 0;
-            }
             let taken = if rest[0] & 0xc0 != 0 {
                 self.ssl2_record(direction, rest)?
             } else {
@@ -433,14 +434,12 @@ impl TlsParser {
                     requests.trigger_raw[at] = true;
                 }
                 None => {
-                    // Nothing was said: what was said before still is the last.
-                    if used == 0 {
-                        self.tx()?.now = before;
-                    }
+                    self.framing[at].begun = true;
                     break;
                 }
             }
         }
+        self.framing[at].begun |= self.framing[at].skip > 0;
         Ok(Some(used))
     }
 
