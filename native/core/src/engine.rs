@@ -1,15 +1,17 @@
 //! One batch, start to end: decode -> defragment -> flow -> stream -> application -> rules -> records.
 //!
-//! [`Engine`] owns everything; `path` is what a packet goes through behind the decoder, `ending` what a flow goes through
-//! when it is over.
+//! [`Engine`] owns everything; `path` is what a packet goes through behind the decoder, `turning` what a conversation goes
+//! through that becomes another, `ending` what a flow goes through when it is over.
 
 mod applications;
 mod ending;
 mod expected;
 mod logging;
 mod path;
+mod pseudo;
 #[cfg(test)]
 mod tests;
+mod turning;
 mod wants;
 
 use std::sync::Arc;

@@ -270,15 +270,17 @@ impl AppLayer {
         inputs: &[Input<'_>; 2],
         fed: &mut Fed,
     ) {
-        let before = (self.found, self.by_direction, self.detection_done);
+        let before = (self.found, self.by_direction, self.detection_done, self.ended);
         let parser = self.parser.take();
+        // The engine ended the parser so far when it asked for another.
+        self.ended = [false; 2];
         self.look = [Look::default(); 2];
         self.found = Found::Unknown;
         self.by_direction = [Found::Unknown; 2];
         self.detection_done = [false; 2];
         self.detect(table, flow, direction, inputs, fed);
         if self.found.is_unknown() {
-            (self.found, self.by_direction, self.detection_done) = before;
+            (self.found, self.by_direction, self.detection_done, self.ended) = before;
             self.parser = parser;
             return;
         }
@@ -648,7 +650,8 @@ impl AppLayer {
         }
         self.opaque_payload |= requests.opaque_payload;
         self.expectations.extend(requests.expect);
-        if let Some(name) = requests.change_protocol {
+        // One change at a time: what asks for another while it is looked for is not listened to.
+        if let (Some(name), false) = (requests.change_protocol, self.changing) {
             self.changing = true;
             self.original = Some(protocol);
             self.expected = super::protocol(name);

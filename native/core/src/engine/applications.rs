@@ -37,7 +37,7 @@ impl Upper for Applications<'_> {
             reversed: fed.reversed,
             over: fed.over,
             trigger_raw: std::mem::take(&mut self.app.trigger_raw),
-            end_raw: self.app.opaque_payload,
+            end_raw: self.app.opaque_payload || self.app.finished,
             parser_waits: self.app.parser.is_some(),
             depth: self
                 .app

@@ -1,13 +1,13 @@
 //! What a flow goes through when it is over: what was not looked at yet is, then it is told.
 
 use super::path::Path;
+use super::pseudo;
 use crate::app::AppLayer;
 use crate::counters::Counters;
 use crate::event::flow as record;
-use crate::flow::{Flow, Reason, State};
-use crate::packet::{Direction, Frame, Origin, Packet, Tcp, Transport};
+use crate::flow::{Reason, State};
+use crate::packet::{Direction, Origin};
 use crate::stream::{self, Session};
-use crate::time::Timestamp;
 
 impl Path {
     /// End all flows, in the order of their beginning.
@@ -48,38 +48,6 @@ impl Path {
         }
     }
 
-    /// Payload is encrypted from here on: this packet is looked at with what waits of its stream, payload that follows is
-    /// not.
-    pub(super) fn end_payload(&mut self, at: u32) {
-        if let Some(slot) = self.flows.get_mut(at) {
-            let app = &slot.data.app;
-            slot.flow.payload_inspection_off |= app.opaque_payload || app.finished;
-        }
-    }
-
-    /// Where a protocol is left for another, or the rest of a session is of no interest: let packets that were never
-    /// received have what waits of both streams looked at before the packet at hand is.
-    pub(super) fn look_at_what_waits(&mut self, at: u32, packet: &Packet<'_>, counters: &mut Counters) {
-        let Some(direction) = packet.direction.filter(|_| self.inspector.is_some()) else {
-            return;
-        };
-        for direction in [direction.opposite(), direction] {
-            let Some(slot) = self.flows.get_mut(at) else {
-                return;
-            };
-            let app = &slot.data.app;
-            let due = app.is_changing() || app.finished && !slot.flow.payload_inspection_off;
-            let Some(session) = slot.data.tcp.as_deref_mut().filter(|_| due) else {
-                return;
-            };
-            session.half_mut(direction).trigger_raw();
-            let mut pseudo = last_packet(&slot.flow, session, direction, packet.ts);
-            pseudo.stream_ended = false;
-            pseudo.origin = Origin::StreamFlush;
-            self.finish(Some(at), &mut pseudo, false, counters);
-        }
-    }
-
     /// Let a packet that was never received carry what waits in a TCP session through the layers.
     fn look_at_rest(&mut self, at: u32, counters: &mut Counters) {
         let inspecting = self.inspector.is_some();
@@ -108,7 +76,9 @@ impl Path {
             };
             let last = direction == Direction::ToClient || !pending[Direction::ToClient.index()];
             session.end_direction(direction, true);
-            let mut packet = last_packet(&slot.flow, session, direction, now);
+            let mut packet = pseudo::packet(&slot.flow, session, direction, now);
+            packet.stream_ended = true;
+            packet.origin = Origin::FlowTimeout;
             counters.tcp_pseudo += 1;
             self.stream(at, &mut packet, counters);
             self.finish(Some(at), &mut packet, last, counters);
@@ -133,47 +103,4 @@ fn transactions_wait(app: &AppLayer, direction: Direction) -> bool {
 /// Something of a direction was not looked at by all layers, or may not have been.
 fn waits(session: &Session, direction: Direction) -> bool {
     session.unseen(direction) || session.established && session.state != stream::State::Closed
-}
-
-/// A packet without payload that says: nothing follows.
-fn last_packet<'p>(flow: &Flow, session: &Session, direction: Direction, now: Timestamp) -> Packet<'p> {
-    let mut packet = Packet::new(
-        &Frame {
-            ts: now,
-            data: &[],
-            wire_len: 0,
-            linktype: 101,
-        },
-        0,
-    );
-    let from_client = direction == Direction::ToServer;
-    (packet.src, packet.dst) = if from_client {
-        (flow.src, flow.dst)
-    } else {
-        (flow.dst, flow.src)
-    };
-    (packet.sport, packet.dport) = if from_client {
-        (flow.sport, flow.dport)
-    } else {
-        (flow.dport, flow.sport)
-    };
-    packet.vlans = flow.vlans.clone();
-    packet.ip.version = if flow.src.is_ipv4() { 4 } else { 6 };
-    packet.ip.proto = flow.proto;
-    packet.ip.ttl = 64;
-    let seq = session.half(direction).next_seq;
-    packet.transport = Transport::Tcp(Tcp {
-        seq,
-        offset_reserved: 0x50,
-        window: 10,
-        ..Tcp::default()
-    });
-    packet.direction = Some(direction);
-    packet.pseudo = true;
-    packet.established = true;
-    packet.stream_ended = true;
-    packet.payload_inspected_elsewhere = flow.payload_inspection_off;
-    packet.recursion = flow.recursion;
-    packet.origin = Origin::FlowTimeout;
-    packet
 }

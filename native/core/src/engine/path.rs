@@ -63,8 +63,7 @@ impl Sink for Path {
             match packet.transport {
                 Transport::Tcp(_) if !packet.checksum_invalid => {
                     self.stream(at, packet, counters);
-                    self.look_at_what_waits(at, packet, counters);
-                    self.end_payload(at);
+                    self.turn(at, packet, counters);
                 }
                 Transport::Udp => self.datagram(at, packet, counters),
                 _ => {}

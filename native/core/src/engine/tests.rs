@@ -3,6 +3,7 @@
 mod packets;
 mod reload;
 mod toy;
+mod turning;
 
 use std::sync::{Arc, Mutex};
 
