@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,13 +21,26 @@ def folder_for(path: Path) -> Path:
     return path
 
 
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Switch the file to its write-ahead log, once in its life; SQLite itself does not wait for others here."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as problem:
+            if problem.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 @contextlib.contextmanager
 def transaction(path: Path, *, write: bool = True) -> Iterator[sqlite3.Connection]:
     """One transaction on the file: all of it or, after an error or a kill, nothing. Raises MitigationError."""
     try:
         db = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
         try:
-            db.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(db)
             db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             yield db
             db.execute("COMMIT")

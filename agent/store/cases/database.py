@@ -1,6 +1,8 @@
 """Opening the database: connection settings of each kind, and bringing its tables up to date."""
 
 import os
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,19 @@ def migrate(connection: Connection) -> None:
         raise StoreError(f"the case store was made by a newer Tapwarden (revision {current}): {error}") from error
 
 
+def _write_ahead(cursor: Any) -> None:
+    """Switch the file to its write-ahead log, once in its life; SQLite itself does not wait for others here."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 def _sqlite(url: URL) -> Engine:
     if not url.database or url.database == ":memory:":
         raise StoreError("cases are never kept in memory only: name a file")
@@ -78,7 +93,7 @@ def _sqlite(url: URL) -> Engine:
         connection.isolation_level = None  # BEGIN is ours, below: the driver's own would start transactions too late
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(cursor)
         cursor.execute("PRAGMA synchronous=FULL")  # a commit is on the disk: cases are never lost
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
