@@ -82,9 +82,9 @@ def drained(spool: Spool, sink: object, folder: Path) -> Drain:
     drain = Drain(spool, sink, refused_file=folder / "refused.json", tell=lambda _state, _text: False)  # type: ignore[arg-type]
     thread = threading.Thread(target=drain.run, daemon=True)
     thread.start()
-    drain.wait_until_empty(10)
-    drain.finish(10)
-    thread.join(10)
+    drain.wait_until_empty(60)
+    drain.finish(20)
+    thread.join(20)
     return drain
 
 
@@ -329,7 +329,7 @@ def test_whatever_was_acknowledged_is_in_the_store_exactly_once_after_many_kills
         process = subprocess.Popen([sys.executable, "-c", SENSOR, str(tmp_path), str(run)], stdout=subprocess.PIPE)
         assert process.stdout is not None
         first = process.stdout.readline()
-        time.sleep(choose.uniform(0, 0.6))
+        time.sleep(choose.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
         said = [line for line in (first + process.stdout.read()).splitlines(keepends=True) if line.endswith(b"\n")]
         process.stdout.close()
