@@ -1,8 +1,8 @@
 //! NTP versions 3 and 4 (RFC 1305, RFC 5905): what asks is a transaction; there are no records, only events.
 
 use super::{
-    Buffer, Carrier, Input, Parsed, Parser, Probe, Probing, Protocol, Requests, Transaction, Transactions,
-    TxMeta, TxQueue,
+    Carrier, Input, Parsed, Parser, Probe, Probing, Protocol, Requests, Transaction, Transactions, TxMeta,
+    TxQueue,
 };
 use crate::config::AppProtocol;
 use crate::event::json::Json;
@@ -133,20 +133,8 @@ impl Transaction for NtpTx {
         &mut self.meta
     }
 
-    fn progress(&self, _direction: Direction) -> u8 {
-        1
-    }
-
-    fn complete(&self, _direction: Direction) -> bool {
-        true
-    }
-
     fn only(&self) -> Option<Direction> {
         Some(self.direction)
-    }
-
-    fn buffer(&self, _slot: usize, _direction: Direction, _index: usize) -> Option<Buffer<'_>> {
-        None
     }
 
     fn records(&self, _ended: bool) -> usize {

@@ -96,16 +96,22 @@ pub trait Transaction {
     fn meta(&self) -> &TxMeta;
     /// The engine's part, to change it.
     fn meta_mut(&mut self) -> &mut TxMeta;
-    /// How far it got in a direction; grows only. 0 is "not started".
-    fn progress(&self, direction: Direction) -> u8;
+    /// How far it got in a direction; grows only. 0 is "not started". One message is there at once.
+    fn progress(&self, _direction: Direction) -> u8 {
+        1
+    }
     /// Something was said in a direction that is part of it, since the look before where a protocol can tell.
     fn begun(&self, _direction: Direction) -> bool {
         true
     }
-    /// Nothing will be added in a direction.
-    fn complete(&self, direction: Direction) -> bool;
+    /// Nothing will be added in a direction. One message is complete at once.
+    fn complete(&self, _direction: Direction) -> bool {
+        true
+    }
     /// Buffer in `slot` of the protocol's `buffers`; `index` counts those of a multi-buffer.
-    fn buffer(&self, slot: usize, direction: Direction, index: usize) -> Option<Buffer<'_>>;
+    fn buffer(&self, _slot: usize, _direction: Direction, _index: usize) -> Option<Buffer<'_>> {
+        None
+    }
     /// Value in `slot` of the protocol's `values`; `index` counts where there are several (answers, certificates).
     fn value(&self, _slot: usize, _direction: Direction, _index: usize) -> Option<i64> {
         None

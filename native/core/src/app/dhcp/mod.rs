@@ -6,8 +6,8 @@ mod record;
 use message::{code, Message, ACK};
 
 use super::{
-    Buffer, Carrier, Input, Parsed, Parser, Probe, Probing, Protocol, Requests, Transaction, Transactions,
-    TxMeta, TxQueue, ValueSpec, BOTH,
+    Carrier, Input, Parsed, Parser, Probe, Probing, Protocol, Requests, Transaction, Transactions, TxMeta,
+    TxQueue, ValueSpec, BOTH,
 };
 use crate::config::AppProtocol;
 use crate::event::json::Json;
@@ -115,18 +115,6 @@ impl Transaction for DhcpTx {
 
     fn meta_mut(&mut self) -> &mut TxMeta {
         &mut self.meta
-    }
-
-    fn progress(&self, _direction: Direction) -> u8 {
-        1
-    }
-
-    fn complete(&self, _direction: Direction) -> bool {
-        true
-    }
-
-    fn buffer(&self, _slot: usize, _direction: Direction, _index: usize) -> Option<Buffer<'_>> {
-        None
     }
 
     fn value(&self, slot: usize, _direction: Direction, index: usize) -> Option<i64> {

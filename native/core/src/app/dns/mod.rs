@@ -259,14 +259,6 @@ impl Transaction for DnsTx {
         &mut self.meta
     }
 
-    fn progress(&self, _direction: Direction) -> u8 {
-        1
-    }
-
-    fn complete(&self, _direction: Direction) -> bool {
-        true
-    }
-
     fn only(&self) -> Option<Direction> {
         Some(self.direction)
     }

@@ -50,28 +50,23 @@ static BUFFERS: &[BufferSpec] = &[
     BufferSpec::new("dcerpc.stub_data", BOTH, 0).streaming(),
 ];
 
+/// The octets a message begins with, behind the packet's length.
+const fn signature(direction: Direction, octets: &'static [u8; 4]) -> Pattern {
+    Pattern::tcp(direction, octets)
+        .at(4)
+        .confirmed(probe, PROBE_OCTETS, PROBE_OCTETS)
+}
+
 /// SMB.
 pub static PROTOCOL: Protocol = Protocol {
     name: "smb",
     patterns: &[
-        Pattern::tcp(TS, b"\xffSMB")
-            .at(4)
-            .confirmed(probe, PROBE_OCTETS, PROBE_OCTETS),
-        Pattern::tcp(TC, b"\xffSMB")
-            .at(4)
-            .confirmed(probe, PROBE_OCTETS, PROBE_OCTETS),
-        Pattern::tcp(TS, b"\xfeSMB")
-            .at(4)
-            .confirmed(probe, PROBE_OCTETS, PROBE_OCTETS),
-        Pattern::tcp(TC, b"\xfeSMB")
-            .at(4)
-            .confirmed(probe, PROBE_OCTETS, PROBE_OCTETS),
-        Pattern::tcp(TS, b"\xfdSMB")
-            .at(4)
-            .confirmed(probe, PROBE_OCTETS, PROBE_OCTETS),
-        Pattern::tcp(TC, b"\xfdSMB")
-            .at(4)
-            .confirmed(probe, PROBE_OCTETS, PROBE_OCTETS),
+        signature(TS, b"\xffSMB"),
+        signature(TC, b"\xffSMB"),
+        signature(TS, b"\xfeSMB"),
+        signature(TC, b"\xfeSMB"),
+        signature(TS, b"\xfdSMB"),
+        signature(TC, b"\xfdSMB"),
     ],
     probing: &[Probing {
         carrier: Carrier::Tcp,

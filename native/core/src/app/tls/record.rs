@@ -2,7 +2,8 @@
 
 use super::certificate::Shown;
 use super::hello::ja3_hash;
-use super::{version, TlsTx};
+use super::transaction::TlsTx;
+use super::version;
 use crate::event::json::Json;
 
 /// Seconds since 1970 as `2026-01-31T12:00:00`.

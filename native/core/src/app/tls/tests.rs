@@ -1,5 +1,8 @@
+//! Sessions, record by record.
+
 use proptest::prelude::*;
 
+use super::transaction::{progress, state};
 use super::*;
 use crate::time::Timestamp;
 
