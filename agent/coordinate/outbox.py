@@ -31,6 +31,7 @@ class Round:
     acknowledged: int = 0
     failed: int = 0
     refused: int = 0
+    sent: int = 0
     obstacle: str = ""
 
 
@@ -102,7 +103,15 @@ class Outbox:
             return self._refused(report, str(error)) if error.permanent else self._failed(report, str(error))
         except Exception as error:  # noqa: BLE001 - one report's trouble, whatever it is, never stops the others
             return self._failed(report, f"{type(error).__name__}: {error}")
-        return self._acknowledged(report, receipt)
+        return self._sent(report) if receipt is None else self._acknowledged(report, receipt)
+
+    def _sent(self, report: Report) -> str:
+        with self._store.transaction():
+            if (current := self._own(report)) is not None:
+                self._store.put_report(schedule.sent(current))
+                self._audit("report.sent", report, f"attempts={report.attempts}", self._clock.now())
+        log.info("report=%s sent, waits for its receipt attempts=%d", report.id, report.attempts)
+        return "sent"
 
     def _acknowledged(self, report: Report, receipt: Receipt) -> str:
         now = self._clock.now()

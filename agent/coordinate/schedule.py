@@ -2,6 +2,7 @@
 
     ready --claim--> sending --acknowledged--> acknowledged
       ^                 |----refused---------> refused
+      |                 |----sent------------> sent --its receipt comes--> acknowledged
       '----failed-------'   (and a lease that ran out: whoever sent it died)
 
 ``next_attempt_at`` is the one clock: of a ready report the next attempt, of one being sent the end of the lease.
@@ -64,6 +65,11 @@ def claimed(report: Report, now: datetime, lease: timedelta) -> Report:
 def acknowledged(report: Report, receipt: Receipt) -> Report:
     """The report with its receipt: done."""
     return replace(report, state=ReportState.ACKNOWLEDGED, receipt=receipt, next_attempt_at=None, last_error="")
+
+
+def sent(report: Report) -> Report:
+    """The report that left, whose acknowledgement comes by another way; it is not sent again by itself."""
+    return replace(report, state=ReportState.SENT, next_attempt_at=None, last_error="")
 
 
 def refused(report: Report, error: str) -> Report:

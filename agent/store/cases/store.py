@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -21,13 +21,17 @@ from tapwarden.agent.store.cases.tables import (
     approval,
     audit,
     decision,
+    departure,
     incident,
+    notice,
     report,
+    stage_timer,
 )
 from tapwarden.model.decision import Action, ActionState, Approval, AuditRecord, Decision
 from tapwarden.model.errors import StoreError
 from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, Verdict
-from tapwarden.model.report import Report, ReportState
+from tapwarden.model.notice import Notice
+from tapwarden.model.report import Departure, Report, ReportState, StageTimer
 from tapwarden.model.user import User
 
 T = TypeVar("T")
@@ -190,8 +194,15 @@ class SqlCaseStore:
     # incidents, decisions, actions, reports
 
     def put_incident(self, incident_: Incident) -> None:
-        """Insert or replace."""
-        self._put(incident, incident_)
+        """Insert or replace by id. The timeline only grows: what was written stays, whoever puts an older copy back."""
+        with self._write() as connection:
+            written = connection.execute(
+                select(incident.c.timeline).where(incident.c.id == incident_.id)
+            ).scalar_one_or_none()
+            if written and tuple(incident_.timeline[: len(written)]) != written:
+                added = tuple(entry for entry in incident_.timeline if entry not in written)
+                incident_ = replace(incident_, timeline=(*written, *added))
+            self._put(incident, incident_)
 
     def incident(self, incident_id: str) -> Incident | None:
         """The incident, or None."""
@@ -284,6 +295,71 @@ class SqlCaseStore:
         ripe = or_(report.c.next_attempt_at.is_(None), report.c.next_attempt_at <= now)
         statement = select(report).where(waiting, ripe).order_by(report.c.due_at, report.c.id).limit(limit)
         return self._list(Report, statement)
+
+    # clocks, notices, what left the house
+
+    def put_timer(self, timer: StageTimer) -> None:
+        """Insert or replace; its incident has to be there."""
+        self._put(stage_timer, timer)
+
+    def timer(self, timer_id: str) -> StageTimer | None:
+        """The clock of one stage, or None."""
+        return self._one(StageTimer, stage_timer, timer_id)
+
+    def timers(
+        self, *, incident_id: str = "", running: bool = False, ring_by: datetime | None = None, limit: int = 1000
+    ) -> Sequence[StageTimer]:
+        """See the port."""
+        columns, conditions = stage_timer.c, list[ColumnElement[bool]]()
+        if incident_id:
+            conditions.append(columns.incident_id == incident_id)
+        if running:
+            conditions += [columns.met_at.is_(None), columns.dropped == ""]
+        order: list[ColumnElement[Any]] = [columns.due_at.is_(None), columns.due_at, columns.id]
+        if ring_by is not None:
+            conditions.append(columns.next_at <= ring_by)
+            order = [columns.next_at, columns.id]
+        return self._list(StageTimer, select(stage_timer).where(*conditions).order_by(*order).limit(limit))
+
+    def put_notice(self, notice_: Notice) -> None:
+        """Insert or replace."""
+        self._put(notice, notice_)
+
+    def notice(self, notice_id: str) -> Notice | None:
+        """The notice, or None."""
+        return self._one(Notice, notice, notice_id)
+
+    def notices(
+        self, *, waiting_at: datetime | None = None, incident_id: str = "", limit: int = 100
+    ) -> Sequence[Notice]:
+        """See the port."""
+        columns, conditions = notice.c, list[ColumnElement[bool]]()
+        order: list[ColumnElement[Any]] = [columns.created_at.desc(), columns.id.desc()]
+        if waiting_at is not None:
+            ripe = or_(columns.next_attempt_at.is_(None), columns.next_attempt_at <= waiting_at)
+            conditions += [columns.delivered_at.is_(None), ripe]
+            order = [columns.created_at, columns.id]
+        if incident_id:
+            conditions.append(columns.incident_id == incident_id)
+        return self._list(Notice, select(notice).where(*conditions).order_by(*order).limit(limit))
+
+    def put_departure(self, departure_: Departure) -> None:
+        """Insert or replace."""
+        self._put(departure, departure_)
+
+    def departures(
+        self, *, receiver: str = "", incident_id: str = "", since: datetime | None = None, limit: int = 100
+    ) -> Sequence[Departure]:
+        """By time."""
+        columns, conditions = departure.c, list[ColumnElement[bool]]()
+        if receiver:
+            conditions.append(columns.receiver == receiver)
+        if incident_id:
+            conditions.append(columns.incident_id == incident_id)
+        if since is not None:
+            conditions.append(columns.at >= since)
+        statement = select(departure).where(*conditions).order_by(columns.at.desc(), columns.id.desc())
+        return self._list(Departure, statement.limit(limit))
 
     # people and the trail
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from tapwarden.agent.store.cases.columns import Choice, Document, Moment, Words
 from tapwarden.model.decision import ActionState, Authority, AuthorityKind, Measure, Target, TargetType
-from tapwarden.model.incident import GroupState, IncidentState, ThreatClass, TimelineEntry, Verdict
+from tapwarden.model.incident import GroupState, IncidentState, Ownership, ThreatClass, TimelineEntry, Verdict
 from tapwarden.model.report import Receipt, ReportState, Stage
 from tapwarden.model.user import Role
 
@@ -43,12 +43,30 @@ def _read_authority(value: Sequence[str]) -> Authority:
     return Authority(AuthorityKind(value[0]), value[1], value[2], datetime.fromisoformat(value[3]))
 
 
-def _write_timeline(entries: Sequence[TimelineEntry]) -> list[list[str]]:
-    return [[entry.at.isoformat(), entry.name, entry.text, entry.by] for entry in entries]
+def _write_timeline(entries: Sequence[TimelineEntry]) -> list[list[Any]]:
+    return [_write_entry(entry) for entry in entries]
 
 
-def _read_timeline(value: Sequence[Sequence[str]]) -> tuple[TimelineEntry, ...]:
-    return tuple(TimelineEntry(datetime.fromisoformat(at), name, text, by) for at, name, text, by in value)
+def _write_entry(entry: TimelineEntry) -> list[Any]:
+    recorded = entry.recorded_at.isoformat() if entry.recorded_at else ""
+    return [entry.at.isoformat(), entry.name, entry.text, entry.by, recorded, entry.corrects]
+
+
+def _read_timeline(value: Sequence[Sequence[Any]]) -> tuple[TimelineEntry, ...]:
+    return tuple(_read_entry(*entry) for entry in value)
+
+
+def _read_entry(at: str, name: str, text: str, by: str, recorded: str = "", corrects: bool = False) -> TimelineEntry:
+    recorded_at = datetime.fromisoformat(recorded) if recorded else None
+    return TimelineEntry(datetime.fromisoformat(at), name, text, by, recorded_at, corrects)
+
+
+def _write_related(related: Sequence[tuple[str, str]]) -> list[list[str]]:
+    return [list(pair) for pair in related]
+
+
+def _read_related(value: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((kind, incident_id) for kind, incident_id in value)
 
 
 def _write_receipt(receipt: Receipt) -> list[str]:
@@ -133,6 +151,14 @@ incident = Table(
     Column("closed_at", Moment),
     Column("drill", Boolean, nullable=False),
     Column("notes", _texts(), nullable=False),
+    Column("subtype", Words, nullable=False),
+    Column("kind_text", Words, nullable=False),
+    Column("ownership", Choice(Ownership), nullable=False),
+    Column("responsible", Words, nullable=False),
+    Column("facts", Document(dict, dict), nullable=False),
+    Column("determined_by", Words, nullable=False),
+    Column("determined_at", Moment),
+    Column("related", Document(_write_related, _read_related), nullable=False),
 )
 
 decision = Table(
@@ -205,10 +231,74 @@ report = Table(
     Column("next_attempt_at", Moment),
     Column("last_error", Words, nullable=False),
     Column("receipt", Document(_write_receipt, _read_receipt)),
+    Column("profile", Words, nullable=False),
+    Column("stage_id", Words, nullable=False),
+    Column("receiver", Words, nullable=False),
     Index("ix_report_state", "state", "created_at"),
     Index("ix_report_due", "state", "due_at"),
     Index("ix_report_incident", "incident_id", "created_at"),
     Index("ix_report_created", "created_at"),
+)
+
+stage_timer = Table(
+    "stage_timer",
+    metadata,
+    _id(),
+    _id("incident"),
+    Column("profile", Words, nullable=False),
+    Column("stage_id", Words, nullable=False),
+    Column("stage", Choice(Stage), nullable=False),
+    Column("starts_at", Moment, nullable=False),
+    Column("due_at", Moment),
+    Column("warned", Integer, nullable=False),
+    Column("next_at", Moment),
+    Column("met_at", Moment),
+    Column("dropped", Words, nullable=False),
+    Column("drill", Boolean, nullable=False),
+    Index("ix_stage_timer_next", "next_at"),
+    Index("ix_stage_timer_due", "met_at", "due_at"),
+    Index("ix_stage_timer_incident", "incident_id"),
+)
+
+notice = Table(
+    "notice",
+    metadata,
+    _id(),
+    Column("created_at", Moment, nullable=False),
+    Column("level", Words, nullable=False),
+    Column("to", _texts(), nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("text", Words, nullable=False),
+    Column("incident_id", String(), nullable=False),
+    Column("drill", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", Moment),
+    Column("delivered_at", Moment),
+    Column("last_error", Words, nullable=False),
+    Index("ix_notice_waiting", "delivered_at", "next_attempt_at"),
+    Index("ix_notice_incident", "incident_id", "created_at"),
+    Index("ix_notice_created", "created_at"),
+)
+
+departure = Table(
+    "departure",
+    metadata,
+    _id(),
+    Column("at", Moment, nullable=False),
+    Column("report_id", String(), nullable=False),
+    Column("incident_id", String(), nullable=False),
+    Column("receiver", Words, nullable=False),
+    Column("channel", Words, nullable=False),
+    Column("format", Words, nullable=False),
+    Column("octets", BigInteger, nullable=False),
+    Column("sha256", String(), nullable=False),
+    Column("tlp", Words, nullable=False),
+    Column("withheld", _texts(), nullable=False),
+    Column("pseudonyms", Integer, nullable=False),
+    Column("receipt", Words, nullable=False),
+    Column("drill", Boolean, nullable=False),
+    Index("ix_departure_at", "at"),
+    Index("ix_departure_incident", "incident_id", "at"),
 )
 
 account = Table(

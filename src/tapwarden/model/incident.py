@@ -1,5 +1,6 @@
 """Alert groups (the inbox) and incidents (what a person or a policy has to decide on)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -58,6 +59,47 @@ class ThreatClass(StrEnum):
     OTHER = "other"
 
 
+SUBTYPES: Mapping[ThreatClass, tuple[str, ...]] = {
+    ThreatClass.MALICIOUS_RESOURCE: (
+        "c2_ip",
+        "c2_domain",
+        "malicious_url",
+        "phishing_site",
+        "phishing_mail",
+        "phishing_sms",
+        "phishing_im",
+        "scanner",
+        "ddos_source",
+    ),
+    ThreatClass.MALICIOUS_PROGRAM: ("trojan", "virus", "bot", "mobile", "ransomware", "miner"),
+    ThreatClass.HIDDEN_DANGER: (
+        "hardware_flaw",
+        "code_flaw",
+        "logic_flaw",
+        "weak_password",
+        "backdoor",
+        "exposed_service",
+    ),
+    ThreatClass.EVENT: (
+        "host_controlled",
+        "data_leak",
+        "page_tampering",
+        "intrusion",
+        "dns_hijack",
+        "ddos_victim",
+    ),
+    ThreatClass.OTHER: ("other",),
+}
+"""The closed list of sub-types by class (Measures art. 2); ``other`` takes a text that says what it is."""
+
+
+class Ownership(StrEnum):
+    """Whose network or system the threat is in. On a third party's nothing is ever done; it is only reported."""
+
+    OWN = "own"
+    THIRD_PARTY = "third_party"
+
+
 class IncidentState(StrEnum):
     """Where an incident stands: its life from suspicion to closing."""
 
@@ -69,14 +111,34 @@ class IncidentState(StrEnum):
     CLOSED = "closed"
 
 
+SET_ONCE = (
+    "occurred",
+    "detected",
+    "aware",
+    "significant",
+    "classified",
+    "believed",
+    "ransom_paid",
+    "handled",
+    "closed",
+)
+"""Moments that clocks count from. Each is written once; what was wrong is corrected by a further entry."""
+
+
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One dated fact of an incident; never changed once written. ``name``: occurred, detected, aware, reported, ..."""
+    """One dated fact of an incident; never changed once written. ``name``: occurred, detected, aware, reported, ...
+
+    ``recorded_at`` is when it was written down (None in what older versions wrote: unknown). ``corrects`` marks an
+    entry that holds instead of an earlier one of its name, which stays.
+    """
 
     at: datetime
     name: str
     text: str
     by: str
+    recorded_at: datetime | None = None
+    corrects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +147,10 @@ class Incident:
 
     ``detected_at`` starts the 24-hour clock; ``due_at`` is when the early report has to be acknowledged.
     ``opened_by`` is a person's name or ``policy:<name>``. ``indicators`` are the observables to act on
-    (addresses, names, URLs).
+    (addresses, names, URLs). ``subtype`` is one of ``SUBTYPES`` or "" while nobody said; ``kind_text`` says what an
+    ``other`` is. ``facts`` are what is known of its reach (people, records, loss, ...), from which it is graded and
+    which profiles look at; "unknown" is a value. ``determined_by`` is who confirmed or rejected it, never who opened
+    it. ``related`` are pairs of ``merged_into``, ``merged_from``, ``split_into`` or ``split_from`` and an incident.
     """
 
     id: str
@@ -106,3 +171,24 @@ class Incident:
     closed_at: datetime | None = None
     drill: bool = False
     notes: tuple[str, ...] = field(default=())
+    subtype: str = ""
+    kind_text: str = ""
+    ownership: Ownership = Ownership.OWN
+    responsible: str = ""
+    facts: Mapping[str, str | int | bool] = field(default_factory=dict)
+    determined_by: str = ""
+    determined_at: datetime | None = None
+    related: tuple[tuple[str, str], ...] = ()
+
+    def moment(self, name: str) -> datetime | None:
+        """When ``occurred``, ``detected``, ``aware``, ... was: the last correction, else the first entry; None unset.
+
+        Of what may happen again and again (``changed``, ``reported``) the latest.
+        """
+        entries = [entry for entry in self.timeline if entry.name == name]
+        corrections = [entry for entry in entries if entry.corrects]
+        if corrections:
+            return corrections[-1].at
+        if name in SET_ONCE:
+            return entries[0].at if entries else None
+        return max((entry.at for entry in entries), default=None)

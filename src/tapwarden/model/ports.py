@@ -20,9 +20,10 @@ from tapwarden.model.decision import (
 from tapwarden.model.event import Bucket, Event, EventGroup, EventOrder, EventPage, EventQuery, StoreStatus, TopEntry
 from tapwarden.model.evidence import PacketEvidence
 from tapwarden.model.hunt import HuntResult
-from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, ThreatClass, Verdict
+from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, Ownership, ThreatClass, Verdict
 from tapwarden.model.indicator import Indicator
-from tapwarden.model.report import Receipt, Report, ReportState
+from tapwarden.model.notice import Notice
+from tapwarden.model.report import Departure, Receipt, Report, ReportState, StageTimer
 from tapwarden.model.user import User
 
 
@@ -243,6 +244,29 @@ class CaseStore(Protocol):
         """What the outbox has to look at: ready or sending, next attempt not after ``now``; earliest due first."""
         ...
 
+    # clocks, notices, what left the house
+    def put_timer(self, timer: StageTimer) -> None: ...
+    def timer(self, timer_id: str) -> StageTimer | None: ...
+    def timers(
+        self, *, incident_id: str = "", running: bool = False, ring_by: datetime | None = None, limit: int = 1000
+    ) -> Sequence[StageTimer]:
+        """By due time, those without one last. ``running``: neither met nor dropped; ``ring_by``: ``next_at`` until
+        then, earliest first."""
+        ...
+
+    def put_notice(self, notice: Notice) -> None: ...
+    def notice(self, notice_id: str) -> Notice | None: ...
+    def notices(
+        self, *, waiting_at: datetime | None = None, incident_id: str = "", limit: int = 100
+    ) -> Sequence[Notice]:
+        """``waiting_at``: undelivered ones whose time has come then, oldest first."""
+        ...
+
+    def put_departure(self, departure: Departure) -> None: ...
+    def departures(
+        self, *, receiver: str = "", incident_id: str = "", since: datetime | None = None, limit: int = 100
+    ) -> Sequence[Departure]: ...
+
     # people and the trail
     def put_user(self, user: User) -> None: ...
     def user(self, name: str) -> User | None: ...
@@ -309,8 +333,30 @@ class Channel(Protocol):
 
     name: str
 
-    def send(self, report: Report, payload: bytes, media_type: str) -> Receipt:
-        """Deliver and return the acknowledgement. Sending the same report id again must be harmless."""
+    def send(self, report: Report, payload: bytes, media_type: str) -> Receipt | None:
+        """Deliver and return the acknowledgement; None where it comes later, if at all (see ``Answering``).
+
+        Sending the same report id again must be harmless.
+        """
+        ...
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """A channel whose acknowledgements come later: receipts that lie in a drop folder, mails that answer."""
+
+    def receipts(self) -> Sequence[tuple[str, Receipt]]:
+        """Report ids with their receipts that have come so far; giving one twice is harmless. Raises ChannelError."""
+        ...
+
+
+class Notifier(Protocol):
+    """Tells named people: e-mail, webhook. ``notify`` raises ChannelError."""
+
+    name: str
+
+    def notify(self, notice: Notice) -> None:
+        """Deliver; telling the same notice id again must be recognisable as the same."""
         ...
 
 
@@ -384,6 +430,51 @@ class Desk(Protocol):
 
     def sign_off(self, report_id: str, *, by: str) -> Report:
         """Release a draft for sending."""
+        ...
+
+
+class IncidentDesk(Protocol):
+    """What people do to an incident itself: say what it is, whose, how grave, since when; determine, merge, split.
+
+    Every call is recorded in the audit trail and in the incident's timeline under ``by``, and moves its clocks. Raises
+    RefusedError where the rules say no, KeyError for an id that does not exist, StoreError.
+    """
+
+    def classify(
+        self, incident_id: str, *, threat_class: ThreatClass, subtype: str, by: str, kind_text: str = ""
+    ) -> Incident:
+        """Its class and a sub-type of the closed list; an ``other`` takes a text that says what it is."""
+        ...
+
+    def attribute(self, incident_id: str, *, ownership: Ownership, by: str, reason: str) -> Incident:
+        """Whose network it is in."""
+        ...
+
+    def assess(
+        self, incident_id: str, *, by: str, facts: Mapping[str, str | int | bool], severity: int | None = None
+    ) -> Incident:
+        """What is known of its reach; the facts given replace those of the same names."""
+        ...
+
+    def assign(self, incident_id: str, *, responsible: str, by: str) -> Incident: ...
+    def note(self, incident_id: str, *, text: str, by: str) -> Incident: ...
+    def stamp(
+        self, incident_id: str, *, name: str, at: datetime, by: str, text: str = "", correct: bool = False
+    ) -> Incident:
+        """Record a moment. One of ``SET_ONCE`` that is set takes ``correct`` and a text that says why."""
+        ...
+
+    def submit(self, incident_id: str, *, by: str) -> Incident: ...
+    def determine(self, incident_id: str, *, state: IncidentState, by: str, reason: str) -> Incident:
+        """Confirmed, rejected or needs_information, by somebody else than who opened or submitted it."""
+        ...
+
+    def merge(self, incident_id: str, others: Sequence[str], *, by: str, reason: str) -> Incident:
+        """The others' groups, indicators and affected go into this one; they are closed and say so."""
+        ...
+
+    def split(self, incident_id: str, group_ids: Sequence[str], *, title: str, by: str, reason: str) -> Incident:
+        """A new incident of some of its groups; its clock starts when the old one's did."""
         ...
 
 

@@ -382,6 +382,21 @@ def test_a_changed_or_missing_audit_record_is_found(
     assert cases.verify_audit() == found
 
 
+def test_a_timeline_only_grows_whoever_puts_an_older_copy_back(cases: SqlCaseStore) -> None:
+    first, second = TimelineEntry(T0, "aware", "seen", "ann"), TimelineEntry(T0, "reported", "receipt 1", "outbox")
+    cases.put_incident(an_incident(timeline=(first,)))
+    stale = cases.incident("i1")
+    assert stale is not None
+    cases.put_incident(replace(stale, timeline=(first, second)))
+    third = TimelineEntry(T0 + HOUR, "closed", "done", "bob", recorded_at=T0 + HOUR)
+    cases.put_incident(replace(stale, timeline=(first, third)))
+    cases.put_incident(replace(stale, timeline=(replace(first, text="never happened"),)))
+    kept = cases.incident("i1")
+    assert kept is not None
+    assert kept.timeline[:3] == (first, second, third)
+    assert kept.moment("aware") == T0
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.text(st.characters(codec=None), max_size=30))
 def test_no_text_keeps_a_group_or_an_incident_from_being_stored(cases: SqlCaseStore, words: str) -> None:
