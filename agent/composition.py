@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from random import SystemRandom
 from urllib.parse import urlsplit
 
+from tapwarden.agent.centre import FORMATS, channel_settings
 from tapwarden.agent.clock import SystemClock
 from tapwarden.agent.config import Config, Layout
 from tapwarden.agent.config.schema import Policy as PolicyConfig
 from tapwarden.agent.coordinate.channels import CHANNELS
-from tapwarden.agent.coordinate.https_json import ChannelSettings
 from tapwarden.agent.coordinate.outbox import Outbox
 from tapwarden.agent.desk import CaseDesk, Means, ReportingRules
 from tapwarden.agent.report.formats import FORMATTERS
 from tapwarden.agent.report.profile import shipped_profiles
 from tapwarden.agent.report.reporter import Reporter
+from tapwarden.agent.secret import read_token
 from tapwarden.agent.store.cases import SqlCaseStore
 from tapwarden.agent.store.cases.checkpoints import Checkpoints
 from tapwarden.agent.store.classes import EventClass
@@ -282,15 +282,13 @@ def open_outbox(config: Config, layout: Layout, cases: CaseStore, reporter: Repo
     coordinator = config.reporting.coordinator
     if not coordinator.url:
         return None
-    settings = ChannelSettings(
-        url=coordinator.url,
-        token=read_token(layout.setting(coordinator.token_file)) if coordinator.token_file else "",
-        ca_file=str(layout.setting(coordinator.ca_file)) if coordinator.ca_file else "",
-    )
+    formatter = FORMATTERS.get(FORMATS[coordinator.channel])
+    if formatter is None:
+        raise ConfigError(f"{coordinator.channel} needs the format {FORMATS[coordinator.channel]}", key="reporting")
     return Outbox(
         cases,
-        CHANNELS["https"](settings),
-        FORMATTERS["json"],
+        CHANNELS[coordinator.channel](channel_settings(config, layout)),
+        formatter,
         clock=clock,
         random=SystemRandom(),
         obstacle=reporter.obstacle,
@@ -350,17 +348,6 @@ def policy_of(policy: PolicyConfig) -> Policy:
             decide.measure, decide.targets, decide.scope, decide.reason, decide.legal_basis, decide.duration
         ),
     )
-
-
-def read_token(path: Path, key: str = "token_file") -> str:
-    """A secret from a file only its owner may read. Raises ConfigError."""
-    try:
-        if path.stat().st_mode & 0o007:
-            raise ConfigError(f"{path} can be read by everyone on this host; chmod 600 {path}", key=key)
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is no text"
-        raise ConfigError(f"{path}: {reason}", key=key) from error
 
 
 def sensor_name(config: Config) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tapwarden.agent import keeping
-from tapwarden.agent.composition import elasticsearch_of, read_token, reporter_of
+from tapwarden.agent.composition import elasticsearch_of, reporter_of
 from tapwarden.agent.config import Config, Layout
+from tapwarden.agent.secret import read_token
 from tapwarden.agent.sensing import detection
 from tapwarden.agent.store import elastic
 from tapwarden.collectors.interface import default_interface, is_up

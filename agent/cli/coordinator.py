@@ -7,9 +7,9 @@ import click
 from tapwarden.agent.cli.group import Command, Failure
 from tapwarden.agent.cli.output import set_up_logging
 from tapwarden.agent.cli.session import invocation, layout_of
-from tapwarden.agent.composition import read_token
 from tapwarden.agent.coordinator.serve import serve
 from tapwarden.agent.coordinator.settings import CoordinatorSettings
+from tapwarden.agent.secret import read_token
 
 
 @click.command(cls=Command)

@@ -419,11 +419,29 @@ class Contact(Section):
 
 
 class Coordinator(Section):
-    """Where reports go."""
+    """Where reports go, how, and how we say who we are."""
 
     url: Annotated[str, AfterValidator(_https)] = ""
+    channel: Literal["https", "taxii"] = "https"
     token_file: str = ""
+    user: str = ""
+    password_file: str = ""
+    token_url: Annotated[str, AfterValidator(_https)] = ""
     ca_file: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> "Coordinator":
+        if bool(self.user) != bool(self.password_file):
+            raise ValueError("give both user and password_file")
+        if self.token_url and not self.user:
+            raise ValueError("token_url takes user and password_file: the client's id and its secret")
+        if self.token_file and self.user:
+            raise ValueError("give token_file, or user and password_file, not both")
+        if bool(self.client_certificate) != bool(self.client_key):
+            raise ValueError("give both client_certificate and client_key")
+        return self
 
 
 class Reporting(Section):

@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tapwarden.agent.coordinate import https_json
+from tapwarden.agent.coordinate import transport
 from tapwarden.agent.coordinate.channels import CHANNELS
-from tapwarden.agent.coordinate.https_json import ChannelSettings, HttpsJsonChannel
+from tapwarden.agent.coordinate.https_json import HttpsJsonChannel
 from tapwarden.agent.coordinate.outbox import Outbox, Round
+from tapwarden.agent.coordinate.transport import ChannelSettings
 from tapwarden.agent.coordinator import CoordinatorSettings, serving
 from tapwarden.agent.report.draft import draft_early
 from tapwarden.agent.report.json_document import JsonFormatter
@@ -209,7 +210,7 @@ def test_octets_that_are_no_receipt_are_an_error_that_can_be_tried_again(raw: by
 
 
 def test_a_centre_that_answers_an_octet_at_a_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(https_json, "ATTEMPT_MAX_S", 0.3)
+    monkeypatch.setattr(transport, "ATTEMPT_MAX_S", 0.3)
     head = b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n"
     for url in _answering(head + b" " * 100, pause_s=0.05):
         channel = HttpsJsonChannel(ChannelSettings(url, AGENT, timeout_s=2))
