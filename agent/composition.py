@@ -21,6 +21,7 @@ from tapwarden.agent.config.schema import Policy as PolicyConfig
 from tapwarden.agent.coordinate.channels import CHANNELS
 from tapwarden.agent.coordinate.outbox import Outbox
 from tapwarden.agent.desk import CaseDesk, Means, ReportingRules
+from tapwarden.agent.handling import IncidentHandling
 from tapwarden.agent.report.formats import FORMATTERS
 from tapwarden.agent.report.profile import shipped_profiles
 from tapwarden.agent.report.reporter import Reporter
@@ -67,6 +68,7 @@ class Parts:
     ours: Callable[[str], bool]
     outbox: Outbox | None
     reporter: Reporter
+    handling: IncidentHandling
 
 
 def first_alert(groups: Sequence[AlertGroup], now: datetime) -> datetime:
@@ -116,6 +118,13 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             ours=ours,
             detected_at=detected_at,
         )
+        handling = IncidentHandling(
+            cases=cases,
+            clock=clock,
+            new_id=new_id,
+            ours=ours,
+            undo=lambda ids, by, reason: desk.rollback(ids, by=by, reason=reason),
+        )
         outbox = open_outbox(config, layout, cases, reporter, clock)
         yield Parts(
             config,
@@ -131,6 +140,7 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             ours,
             outbox,
             reporter,
+            handling,
         )
     finally:
         for part in closeables:

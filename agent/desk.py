@@ -13,6 +13,7 @@ from tapwarden.agent.foresight import MOST_EVENTS, foresee
 from tapwarden.agent.report.draft import draft_early
 from tapwarden.agent.report.profile import Profile, moments
 from tapwarden.agent.report.reporter import Reporter
+from tapwarden.agent.triage.changing import may_act
 from tapwarden.agent.triage.opening import joined, open_incident_of, opened
 from tapwarden.agent.triage.policy import Matter, Policy, is_due
 from tapwarden.mitigation.approval import ApprovalRules, people_needed, still_needed
@@ -284,7 +285,7 @@ class CaseDesk:
     def standing_decision(self, matter: Matter, incident: Incident) -> Decision | None:
         """What the policy decides now; None when it only opens, or what it decided still holds or was undone."""
         standing, now = matter.policy.decide, self._clock.now()
-        if standing is None or matter.target is None:
+        if standing is None or matter.target is None or may_act(incident):
             return None
         if not is_due(self._cases.actions(incident_id=incident.id), matter.target, now):
             return None
@@ -410,6 +411,8 @@ class CaseDesk:
         override: bool = False,
     ) -> Decision:
         """A decision, stored with how many people its impact takes. Raises RefusedError."""
+        if measure is not Measure.NOTIFY and (obstacle := may_act(incident)):
+            raise RefusedError(obstacle, entry=incident.id)
         now = self._clock.now()
         try:
             decision = Decision(

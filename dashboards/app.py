@@ -18,6 +18,7 @@ from tapwarden.dashboards.pages import (
     audit,
     decide,
     event,
+    handling,
     home,
     inbox,
     incidents,
@@ -32,7 +33,7 @@ from tapwarden.dashboards.settings import DashboardSettings
 from tapwarden.dashboards.shield import Shield
 from tapwarden.dashboards.throttle import LoginThrottle
 from tapwarden.model.errors import RefusedError, StoreError
-from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore, EvidenceStore
+from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore, EvidenceStore, IncidentDesk
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     search.router,
     decide.router,
     incidents.router,
+    handling.router,
     reports.router,
     actions.router,
     users.router,
@@ -60,6 +62,7 @@ def create_app(
     health: Health,
     settings: DashboardSettings,
     evidence: EvidenceStore | None = None,
+    incident_desk: IncidentDesk | None = None,
     rng: Rng = os.urandom,
     passwords: Passwords | None = None,
 ) -> FastAPI:
@@ -91,6 +94,7 @@ def create_app(
         ),
         templates=template_environment(),
         login_secret=rng(32),
+        handling=incident_desk,
     )
     for router in ROUTERS:
         app.include_router(router)

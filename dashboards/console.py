@@ -11,7 +11,7 @@ from tapwarden.dashboards.accounts import Passwords, Rng
 from tapwarden.dashboards.sessions import SessionTable
 from tapwarden.dashboards.settings import DashboardSettings
 from tapwarden.dashboards.throttle import LoginThrottle
-from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore, EvidenceStore
+from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore, EvidenceStore, IncidentDesk
 
 Health = Callable[[], Mapping[str, Any]]
 """Part name -> {"state": "ok" | "degraded" | "down" | "off", "detail": text, and counters}."""
@@ -35,6 +35,7 @@ class Console:
     templates: Environment
     login_secret: bytes
     """Keys the token of the log-in form, which has no session yet."""
+    handling: IncidentDesk | None = None
 
     @property
     def cookie(self) -> str:

@@ -158,6 +158,7 @@ def _dashboard(parts: Parts, health: Health) -> uvicorn.Server:
         health=health.report,
         evidence=evidence_folder(parts.config, parts.layout),
         settings=settings,
+        incident_desk=parts.handling,
     )
     return make_server(app, settings)
 

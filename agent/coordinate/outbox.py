@@ -10,7 +10,7 @@ from random import Random
 from tapwarden.agent.coordinate import schedule
 from tapwarden.agent.coordinate.schedule import Backoff
 from tapwarden.model.errors import ChannelError
-from tapwarden.model.incident import TimelineEntry
+from tapwarden.model.incident import IncidentState, TimelineEntry
 from tapwarden.model.ports import CaseStore, Channel, Clock, Formatter
 from tapwarden.model.report import Receipt, Report, ReportState
 
@@ -123,8 +123,10 @@ class Outbox:
             incident = self._store.incident(report.incident_id)
             if incident is not None:
                 text = f"{report.stage.value} report {report.id} acknowledged as {receipt.number}"
-                entry = TimelineEntry(now, "reported", text, ACTOR)
-                self._store.put_incident(replace(incident, timeline=(*incident.timeline, entry)))
+                entry = TimelineEntry(now, "reported", text, ACTOR, now)
+                first = incident.state is IncidentState.SUSPECTED
+                state = IncidentState.SUBMITTED if first else incident.state
+                self._store.put_incident(replace(incident, state=state, timeline=(*incident.timeline, entry)))
             late = " late" if now > report.due_at else ""
             self._audit(
                 "report.acknowledged", report, f"receipt={receipt.number} attempts={report.attempts}{late}", now

@@ -53,9 +53,9 @@ def opened(
         affected=_affected(groups, subject, ours),
         indicators=_indicators(groups, subject, ours),
         timeline=(
-            TimelineEntry(occurred, "occurred", "first alert, by the packets' time", by),
-            TimelineEntry(detected_at, "detected", "the reporting clock starts", by),
-            TimelineEntry(now, "aware", f"incident opened by {by}", by),
+            TimelineEntry(occurred, "occurred", "first alert, by the packets' time", by, now),
+            TimelineEntry(detected_at, "detected", "the reporting clock starts", by, now),
+            TimelineEntry(now, "aware", f"incident opened by {by}", by, now),
         ),
         drill=drill,
     )
@@ -75,7 +75,7 @@ def joined(
         group_ids=(*incident.group_ids, *(group.id for group in new))[:MAX_MEMBERS],
         affected=tuple(dict.fromkeys((*incident.affected, *_affected(new, subject, ours))))[:MAX_MEMBERS],
         indicators=tuple(dict.fromkeys((*incident.indicators, *_indicators(new, subject, ours))))[:MAX_MEMBERS],
-        timeline=(*incident.timeline, TimelineEntry(now, "joined", text, by)),
+        timeline=(*incident.timeline, TimelineEntry(now, "joined", text, by, now)),
     )
 
 
@@ -86,6 +86,13 @@ def open_incident_of(matter: Matter, incidents: Sequence[Incident]) -> Incident 
         if incident.opened_by == by and incident.closed_at is None and incident.indicators[:1] == (matter.subject,):
             return incident
     return None
+
+
+def members(
+    groups: Sequence[AlertGroup], subject: str, ours: Callable[[str], bool]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Who is affected, and the observables to act on, in these groups."""
+    return _affected(groups, subject, ours), _indicators(groups, subject, ours)
 
 
 def _affected(groups: Sequence[AlertGroup], subject: str, ours: Callable[[str], bool]) -> tuple[str, ...]:

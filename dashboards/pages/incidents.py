@@ -10,6 +10,7 @@ from starlette.responses import Response
 from tapwarden.dashboards.access import ConsoleDep, DeniedError, Right, VisitorDep, csrf_checked, needs
 from tapwarden.dashboards.console import Console
 from tapwarden.dashboards.countdown import most_urgent, stage_clocks
+from tapwarden.dashboards.pages.handling import handling_data
 from tapwarden.dashboards.pages.inbox import selected_groups
 from tapwarden.dashboards.render import done, page
 from tapwarden.model.decision import LIVE_STATES
@@ -92,6 +93,7 @@ def show_incident(request: Request, console: ConsoleDep, person: VisitorDep, inc
         "live_states": LIVE_STATES,
         "audit": console.cases.audit_records(subject=incident.id, limit=50),
         "soon": now + timedelta(hours=1),
+        **handling_data(console, incident),
     }
     return page(request, console, person, "incident.html", data)
 

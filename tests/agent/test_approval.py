@@ -18,7 +18,7 @@ from tapwarden.mitigation.guard import Guard
 from tapwarden.model.decision import Action, ActionState, Measure, Target, TargetType
 from tapwarden.model.errors import RefusedError
 from tapwarden.model.event import Event
-from tapwarden.model.incident import AlertGroup, ThreatClass
+from tapwarden.model.incident import AlertGroup, IncidentState, Ownership, ThreatClass
 
 C2 = Target(TargetType.ADDRESS, "198.18.0.66")
 
@@ -109,6 +109,27 @@ def test_what_reaches_far_waits_for_somebody_else_and_nobody_approves_their_own(
     with pytest.raises(RefusedError, match="does not wait"):
         parts.desk.approve(decision_id, by="cid")
     assert "approve" in {record.verb for record in parts.cases.audit_records(subject=decision_id)}
+
+
+def test_nothing_but_a_notice_is_decided_in_a_third_partys_network(compose: Callable[..., Parts]) -> None:
+    parts = compose()
+    incident_id = incident(parts)
+    parts.handling.attribute(incident_id, ownership=Ownership.THIRD_PARTY, by="ann", reason="the range is theirs")
+    with pytest.raises(RefusedError, match="third party's network"):
+        decide(parts, incident_id)
+    assert list(parts.cases.actions()) == []
+
+
+def test_what_was_done_is_undone_when_the_incident_is_rejected(compose: Callable[..., Parts]) -> None:
+    parts = compose(mode="dry-run")
+    incident_id = incident(parts)
+    (action,) = decide(parts, incident_id)
+    parts.handling.submit(incident_id, by="ann")
+    rejected = parts.handling.determine(incident_id, state=IncidentState.REJECTED, by="cid", reason="a test host")
+    assert rejected.state is IncidentState.REJECTED
+    left = parts.cases.action(action.id)
+    assert left is not None
+    assert left.state is ActionState.ROLLED_BACK
 
 
 def test_what_reaches_little_is_done_at_once(compose: Callable[..., Parts]) -> None:

@@ -18,6 +18,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from tapwarden.agent.desk import CaseDesk, Means, ReportingRules
+from tapwarden.agent.handling import IncidentHandling
 from tapwarden.agent.report.profile import shipped_profiles
 from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.store.cases import SqlCaseStore
@@ -215,7 +216,7 @@ def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> I
     clock = SetClock()
     cases = SqlCaseStore.at(tmp_path / "cases" / "cases.db")
     events = EmbeddedEventStore(tmp_path / "events", clock)
-    desk = real_desk(cases, events, clock)
+    desk, serial = real_desk(cases, events, clock), itertools.count(1)
     health: dict[str, Any] = {"capture": {"state": "ok", "detail": "eth0, 41 230 packets/s, loss 0.00 %", "dropped": 0}}
     app = create_app(
         events=events,
@@ -226,6 +227,13 @@ def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> I
         evidence=EvidenceFolder(tmp_path / "evidence"),
         settings=settings,
         passwords=passwords,
+        incident_desk=IncidentHandling(
+            cases=cases,
+            clock=clock,
+            new_id=lambda: f"split-{next(serial):04d}",
+            ours=lambda address: address.startswith("10."),
+            undo=lambda ids, by, reason: desk.rollback(ids, by=by, reason=reason),
+        ),
     )
     server = make_server(app, settings)
     thread = threading.Thread(target=server.run, name="dashboard")

@@ -93,6 +93,60 @@ SUBTYPES: Mapping[ThreatClass, tuple[str, ...]] = {
 """The closed list of sub-types by class (Measures art. 2); ``other`` takes a text that says what it is."""
 
 
+FACTS: Mapping[str, tuple[str, str]] = {
+    "people_data": ("count", "people whose personal data got out"),
+    "users_offline": ("count", "users without service"),
+    "loss_cny": ("count", "direct loss in yuan"),
+    "provinces": ("count", "provinces affected"),
+    "prefectures": ("count", "prefectures affected"),
+    "nationwide": ("flag", "an outbreak or outage in the whole country"),
+    "cn_resolution": ("flag", "resolution of .CN drops sharply"),
+    "important_system": ("flag", "a nationally important site or a large resolution system is abnormal"),
+    "provincial_site": ("flag", "an important site of one province is abnormal"),
+    "cii": ("flag", "critical information infrastructure"),
+    "cii_outage_minutes": ("count", "minutes of full outage of critical infrastructure"),
+    "cii_function_minutes": ("count", "minutes without its main function"),
+    "entity_kind": ("text", "whose: cii, central-organ, other; trust-service-provider"),
+    "ransomware": ("flag", "ransomware is involved"),
+    "ransom_amount": ("text", "the ransom demanded"),
+    "ransom_method": ("text", "how it is to be paid"),
+    "ransom_date": ("text", "when it was demanded"),
+    "ransom_paid": ("flag", "a ransom was paid"),
+    "malicious": ("flag", "caused unlawfully or maliciously"),
+    "cross_border": ("flag", "may reach other countries"),
+    "significant": ("flag", "a significant incident (NIS2 art. 23)"),
+    "ongoing": ("flag", "still going on"),
+    "personal_data_breach": ("flag", "a breach of personal data"),
+    "risk_unlikely": ("flag", "unlikely to be a risk to people's rights"),
+    "financial_entity": ("flag", "a financial entity's"),
+    "major": ("flag", "a major incident (DORA)"),
+    "covered_entity": ("flag", "a covered entity's (CIRCIA)"),
+    "covered_incident": ("flag", "a covered incident (CIRCIA)"),
+    "annexure1_type": ("text", "the type of CERT-In's Annexure I"),
+    "system": ("text", "what the affected system is and does"),
+    "place": ("text", "where"),
+    "cause": ("text", "what caused it"),
+    "lessons": ("text", "what is learnt from it"),
+}
+"""What can be known of an incident's reach: name -> kind (count, flag, text) and meaning. Grades and profiles look at
+them; "unknown" is a value of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What a grading scheme makes of the facts: ``level`` 1 (gravest) to 4, 0 where no threshold is reached.
+
+    ``because`` names the facts; ``reportable`` is whether the scheme's authority wants to be told.
+    """
+
+    scheme: str
+    level: int = 0
+    word: str = "none"
+    colour: str = ""
+    because: tuple[str, ...] = ()
+    reportable: bool = False
+
+
 class Ownership(StrEnum):
     """Whose network or system the threat is in. On a third party's nothing is ever done; it is only reported."""
 

@@ -20,7 +20,16 @@ from tapwarden.model.decision import (
 from tapwarden.model.event import Bucket, Event, EventGroup, EventOrder, EventPage, EventQuery, StoreStatus, TopEntry
 from tapwarden.model.evidence import PacketEvidence
 from tapwarden.model.hunt import HuntResult
-from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, Ownership, ThreatClass, Verdict
+from tapwarden.model.incident import (
+    AlertGroup,
+    Grade,
+    GroupState,
+    Incident,
+    IncidentState,
+    Ownership,
+    ThreatClass,
+    Verdict,
+)
 from tapwarden.model.indicator import Indicator
 from tapwarden.model.notice import Notice
 from tapwarden.model.report import Departure, Receipt, Report, ReportState, StageTimer
@@ -439,6 +448,10 @@ class IncidentDesk(Protocol):
     Every call is recorded in the audit trail and in the incident's timeline under ``by``, and moves its clocks. Raises
     RefusedError where the rules say no, KeyError for an id that does not exist, StoreError.
     """
+
+    def grades(self, incident: Incident) -> Mapping[str, Grade]:
+        """Its grade in each scheme, from its facts."""
+        ...
 
     def classify(
         self, incident_id: str, *, threat_class: ThreatClass, subtype: str, by: str, kind_text: str = ""
