@@ -25,6 +25,7 @@ from tapwarden.agent.handling import IncidentHandling
 from tapwarden.agent.report.formats import FORMATTERS
 from tapwarden.agent.report.profile import shipped_profiles
 from tapwarden.agent.report.reporter import Reporter
+from tapwarden.agent.responses import responses_of
 from tapwarden.agent.secret import read_token
 from tapwarden.agent.store.cases import SqlCaseStore
 from tapwarden.agent.store.cases.checkpoints import Checkpoints
@@ -201,7 +202,7 @@ def mitigators_of(config: Config, layout: Layout) -> list[Mitigator]:
             )
         except ValueError as error:
             raise ConfigError(str(error), key="mitigation.bouncer.pullers") from error
-    return made
+    return [*made, *responses_of(config, layout)]
 
 
 def sinkhole_of(config: Config) -> Sinkhole | None:

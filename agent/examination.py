@@ -7,7 +7,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +14,8 @@ from urllib.parse import urlsplit
 from tapwarden.agent import keeping
 from tapwarden.agent.composition import elasticsearch_of, reporter_of
 from tapwarden.agent.config import Config, Layout
+from tapwarden.agent.finding import Finding
+from tapwarden.agent.response_checks import RESPONSE_CHECKS
 from tapwarden.agent.secret import read_token
 from tapwarden.agent.sensing import detection
 from tapwarden.agent.store import elastic
@@ -24,16 +25,6 @@ from tapwarden.model.errors import ConfigError, StoreError
 CAP_NET_ADMIN, CAP_NET_RAW = 12, 13  # linux/capability.h
 
 LOW_DISK_OCTETS = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: ``state`` is ok, warn or fail; ``advice`` says what to do."""
-
-    part: str
-    state: str
-    text: str
-    advice: str = ""
 
 
 def capabilities() -> int:
@@ -255,6 +246,7 @@ CHECKS: tuple[Callable[[Config, Layout], "Sequence[Finding] | Iterator[Finding]"
     examine_permissions,
     examine_source,
     examine_nft,
+    *RESPONSE_CHECKS,
     examine_time,
     examine_stores,
     examine_elasticsearch,

@@ -38,13 +38,14 @@ def tried(action: Action, failure: str | None, now: datetime) -> Change:
 def judged(action: Action, failure: str | None, seen: Installed | None, now: datetime) -> Change:
     """The step after reading back (``seen``: what was found of it); the same action when nothing changed."""
     if seen is not None and seen.effective:
-        if action.state is ActionState.VERIFIED:
+        if action.state is ActionState.VERIFIED and action.detail == seen.note:
             return Change(action, action, "verify", LEDGER)
-        after = replace(action, state=ActionState.VERIFIED, detail="", applied_at=action.applied_at or now)
+        after = replace(action, state=ActionState.VERIFIED, detail=seen.note, applied_at=action.applied_at or now)
         return Change(action, after, "verify", LEDGER)
     if failure is not None:
         return Change(action, replace(action, state=ActionState.FAILED, detail=failure), "fail", LEDGER)
-    detail = "not seen when read back" if seen is None else "in place, but not seen to work (yet)"
+    doubt = "in place, but not seen to work (yet)"
+    detail = "not seen when read back" if seen is None else seen.note or doubt
     after = replace(action, state=ActionState.APPLIED, detail=detail, applied_at=action.applied_at or now)
     return Change(action, after, "doubt", LEDGER)
 

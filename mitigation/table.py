@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from tapwarden.mitigation.bgp import Bgp
 from tapwarden.mitigation.bouncer import Bouncer
 from tapwarden.mitigation.nftables import Nftables
 from tapwarden.mitigation.rpz import Rpz
@@ -11,5 +12,6 @@ MITIGATORS: Mapping[str, Callable[..., Mitigator]] = {
     "nftables": Nftables,
     "rpz": Rpz,
     "bouncer": Bouncer,
+    "bgp": Bgp,
 }
 """By the name that configuration and actions use; called with the mitigator's own settings as keywords."""

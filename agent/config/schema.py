@@ -6,23 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from tapwarden.agent.config.quantity import Duration, Size
+from tapwarden.agent.config.response import Bgp
+from tapwarden.agent.config.section import Address, Name, Network, Peer, Section, Text, network
 from tapwarden.model.decision import Measure
 from tapwarden.model.incident import ThreatClass
 
 
-def _network(value: str) -> str:
-    try:
-        return str(ipaddress.ip_network(value, strict=False))
-    except ValueError:
-        raise ValueError(f"{value!r} is not an address or network, for example 192.0.2.0/24 or 2001:db8::/32") from None
-
-
 def _protected(value: str) -> str:
     if value[:1].isdigit() or ":" in value or "/" in value:
-        return _network(value)
+        return network(value)
     return value.lower().rstrip(".")
 
 
@@ -46,17 +41,6 @@ def _node(value: str) -> str:
     return value if port else f"{parts.scheme}://{parts.netloc}:9200{parts.path}"
 
 
-Network = Annotated[str, AfterValidator(_network)]
-Text = Annotated[str, StringConstraints(min_length=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-
-
-class Section(BaseModel):
-    """A mapping of the file: unknown keys are errors, values are never changed after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
 class Sensor(Section):
     """What is watched and with which rules."""
 
@@ -68,10 +52,10 @@ class Sensor(Section):
     promiscuous: bool = True
     bpf: str = ""
     home_net: tuple[Network, ...] = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10")
-    vars: dict[str, str] = {}
+    vars: dict[str, str] = Field(default_factory=dict)
     rules: tuple[Text, ...] = ()
     indicators: tuple[Text, ...] = ()
-    engine: dict[str, Any] = {}
+    engine: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _workers(self) -> "Sensor":
@@ -277,26 +261,6 @@ class Nftables(Section):
     rate_limit: RateLimit = RateLimit()
 
 
-def _peer(value: str) -> str:
-    address, at, port = value.partition("@")
-    try:
-        ipaddress.ip_address(address)
-        if at and not 0 < int(port) < 65536:
-            raise ValueError(port)
-    except ValueError:
-        raise ValueError(f"{value!r} is not an address, or address@port, for example 192.0.2.53 or ::1@5300") from None
-    return value
-
-
-def _address(value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError:
-        raise ValueError(f"{value!r} is not an address, for example 192.0.2.1 or 2001:db8::1") from None
-
-
-Peer = Annotated[str, AfterValidator(_peer)]
-Address = Annotated[str, AfterValidator(_address)]
 DomainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,60}[A-Za-z0-9])?\.?$")]
 
 
@@ -408,6 +372,7 @@ class Mitigation(Section):
     rpz: Rpz = Rpz()
     bouncer: Bouncer = Bouncer()
     sinkhole: Sinkhole = Sinkhole()
+    bgp: Bgp = Bgp()
 
 
 class Contact(Section):

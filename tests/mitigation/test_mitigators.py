@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from tapwarden.mitigation.bgp import BlackHole, Neighbour
 from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.model.decision import Action, Measure, Target, TargetType
 from tapwarden.model.ports import Mitigator
+
+ROUTER = Neighbour("198.18.0.2", 65002, "198.18.0.1", 65001, "198.18.0.1")
 
 SETTINGS: dict[str, Callable[[str, Path], dict[str, object]]] = {
     "nftables": lambda netns, _folder: {"netns": netns},
     "rpz": lambda netns, folder: {"netns": netns, "folder": folder, "sinkhole": ("198.18.0.9",)},
     "bouncer": lambda netns, folder: {"netns": netns, "folder": folder, "keys": {"edge": "k" * 32}},
+    "bgp": lambda netns, folder: {"netns": netns, "folder": folder, "neighbours": [ROUTER], "black_hole": BlackHole()},
 }
 """What each mitigator needs to work in a namespace and a folder of the test's own."""
 

@@ -175,6 +175,7 @@ class Installed:
     """One thing a mitigator has in effect right now, as read back from the kernel or the resolver.
 
     ``effective`` is False where it is installed but was not (yet) seen to work: a resolver that answers otherwise.
+    ``note`` says in words what was seen, where there is more to say: a message's id, why a session is down.
     """
 
     target: Target
@@ -183,6 +184,7 @@ class Installed:
     packets: int | None = None
     octets: int | None = None
     effective: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

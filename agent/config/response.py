@@ -1,0 +1,73 @@
+"""Settings of the mitigators that act beyond this host."""
+
+from ipaddress import ip_address
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from tapwarden.agent.config.quantity import Size
+from tapwarden.agent.config.section import Address, Section, address
+
+Community = Annotated[str, StringConstraints(pattern=r"^\d{1,5}:\d{1,5}(:\d{1,10})?$|^\d{1,10}:\d{1,10}:\d{1,10}$")]
+AsNumber = Annotated[int, Field(ge=1, le=4_294_967_295)]
+
+
+class BgpNeighbour(Section):
+    """A router that is told what to drop."""
+
+    address: Address
+    peer_as: AsNumber
+    local_address: Address
+    local_as: AsNumber
+    router_id: str = ""
+    port: int = Field(default=179, ge=1, le=65535)
+    password_file: str = ""
+
+    @model_validator(mode="after")
+    def _one_family(self) -> "BgpNeighbour":
+        if (":" in self.address) != (":" in self.local_address):
+            raise ValueError("address and local_address are of one family")
+        if ip_address(address(self.router_id or self.local_address)).version != 4:
+            raise ValueError("router_id is an IPv4 address that names this speaker; give one, for example 192.0.2.1")
+        return self
+
+
+class BlackHole(Section):
+    """Host routes that ask to drop what goes to an address (RFC 7999)."""
+
+    enabled: bool = True
+    next_hop_v4: str = "self"
+    next_hop_v6: str = ""
+    communities: tuple[Community, ...] = ()
+
+    @model_validator(mode="after")
+    def _addresses(self) -> "BlackHole":
+        for name, hop, family in (("next_hop_v4", self.next_hop_v4, 4), ("next_hop_v6", self.next_hop_v6, 6)):
+            if hop not in ("", "self") and ip_address(address(hop)).version != family:
+                raise ValueError(f"{name} is self, an IPv{family} address, or empty (no routes of that family)")
+        return self
+
+
+class FlowSpec(Section):
+    """Flow specifications (RFC 8955): traffic of a target dropped or limited at the routers."""
+
+    enabled: bool = True
+    rate: Size = 9600
+
+
+class Bgp(Section):
+    """Blocks announced to routers, through ExaBGP."""
+
+    enabled: bool = False
+    neighbours: tuple[BgpNeighbour, ...] = ()
+    black_hole: BlackHole = BlackHole()
+    flow: FlowSpec = FlowSpec()
+    max_routes: int = Field(default=100, ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Bgp":
+        if self.enabled and not self.neighbours:
+            raise ValueError("give the routers that are told, in bgp.neighbours")
+        if self.enabled and not (self.black_hole.enabled or self.flow.enabled):
+            raise ValueError("enable bgp.black_hole, bgp.flow, or both")
+        return self
