@@ -16,15 +16,17 @@ from urllib.parse import urlsplit
 
 from tapwarden.agent.centre import FORMATS, channel_settings
 from tapwarden.agent.clock import SystemClock
+from tapwarden.agent.clockwork import Clockwork
 from tapwarden.agent.config import Config, Layout
 from tapwarden.agent.config.schema import Policy as PolicyConfig
 from tapwarden.agent.coordinate.channels import CHANNELS
+from tapwarden.agent.coordinate.notify import NoticeQueue
 from tapwarden.agent.coordinate.outbox import Outbox
 from tapwarden.agent.desk import CaseDesk, Means, ReportingRules
 from tapwarden.agent.handling import IncidentHandling
 from tapwarden.agent.report.formats import FORMATTERS
-from tapwarden.agent.report.profile import shipped_profiles
 from tapwarden.agent.report.reporter import Reporter
+from tapwarden.agent.reporting import clock_rules_of, mailer_of, notices_of
 from tapwarden.agent.responses import responses_of
 from tapwarden.agent.secret import read_token
 from tapwarden.agent.store.cases import SqlCaseStore
@@ -36,6 +38,7 @@ from tapwarden.agent.store.embedded import EmbeddedEventStore
 from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.store.evidence import SigningKey
 from tapwarden.agent.store.spool import Fsync, Spool
+from tapwarden.agent.triage.grading import grades, shipped_schemes
 from tapwarden.agent.triage.policy import Policy, StandingDecision
 from tapwarden.mitigation.approval import ApprovalRules
 from tapwarden.mitigation.guard import Guard, Limits, Protected, protect
@@ -70,6 +73,8 @@ class Parts:
     outbox: Outbox | None
     reporter: Reporter
     handling: IncidentHandling
+    clockwork: Clockwork
+    notices: NoticeQueue
 
 
 def first_alert(groups: Sequence[AlertGroup], now: datetime) -> datetime:
@@ -86,10 +91,7 @@ def replayed_now(_groups: Sequence[AlertGroup], now: datetime) -> datetime:
 def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_alert) -> Iterator[Parts]:
     """The parts, closed at the end. Raises ConfigError, StoreError."""
     clock = SystemClock()
-    profiles = shipped_profiles()
-    if config.reporting.profile not in profiles:
-        known = ", ".join(sorted(profiles))
-        raise ConfigError(f"there is no profile {config.reporting.profile}; known: {known}", key="reporting.profile")
+    clocks = clock_rules_of(config, layout)
     reporter = reporter_of(config)
     cases = open_cases(config, layout)
     events = open_events(config, layout, clock)
@@ -103,6 +105,8 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
         def ours(address: str) -> bool:
             return _within(address, networks)
 
+        schemes = shipped_schemes()
+        clockwork = Clockwork(cases, clock, clocks, lambda incident: grades(incident.facts, schemes))
         desk = CaseDesk(
             cases=cases,
             events=events,
@@ -113,11 +117,12 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
                 dry_run=config.mitigation.mode != "enforce",
                 rules=approval_rules_of(config),
             ),
-            rules=ReportingRules(profiles[config.reporting.profile], reporter, config.reporting.auto_send),
+            rules=ReportingRules(clocks.main, reporter, config.reporting.auto_send),
             clock=clock,
             new_id=new_id,
             ours=ours,
             detected_at=detected_at,
+            followed=clockwork.follow,
         )
         handling = IncidentHandling(
             cases=cases,
@@ -125,8 +130,10 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             new_id=new_id,
             ours=ours,
             undo=lambda ids, by, reason: desk.rollback(ids, by=by, reason=reason),
+            followed=clockwork.follow,
+            schemes=schemes,
         )
-        outbox = open_outbox(config, layout, cases, reporter, clock)
+        outbox = open_outbox(config, layout, cases, reporter, clock, clockwork.follow_id)
         yield Parts(
             config,
             layout,
@@ -142,6 +149,8 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             outbox,
             reporter,
             handling,
+            clockwork,
+            notices_of(config, cases, clock, mailer_of(config, layout)),
         )
     finally:
         for part in closeables:
@@ -288,7 +297,14 @@ def eve_file_of(config: Config, layout: Layout) -> EveFile | None:
     return EveFile(layout.written(eve.path), max_octets=eve.max_size)
 
 
-def open_outbox(config: Config, layout: Layout, cases: CaseStore, reporter: Reporter, clock: Clock) -> Outbox | None:
+def open_outbox(
+    config: Config,
+    layout: Layout,
+    cases: CaseStore,
+    reporter: Reporter,
+    clock: Clock,
+    followed: Callable[[str], object],
+) -> Outbox | None:
     """The outbox to the configured coordinator; None where there is none. Raises ConfigError."""
     coordinator = config.reporting.coordinator
     if not coordinator.url:
@@ -303,6 +319,7 @@ def open_outbox(config: Config, layout: Layout, cases: CaseStore, reporter: Repo
         clock=clock,
         random=SystemRandom(),
         obstacle=reporter.obstacle,
+        followed=followed,
     )
 
 

@@ -89,9 +89,11 @@ class CaseDesk:
         new_id: Callable[[], str],
         ours: Callable[[str], bool],
         detected_at: Callable[[Sequence[AlertGroup], datetime], datetime],
+        followed: Callable[[Incident], object] = lambda _incident: None,
     ) -> None:
         self._cases, self._events, self._means, self._rules = cases, events, means, rules
         self._clock, self._new_id, self._ours, self._detected_at = clock, new_id, ours, detected_at
+        self._followed = followed
         self._by_matter: dict[tuple[str, str], str] | None = None
 
     # what people do (see the port)
@@ -136,10 +138,11 @@ class CaseDesk:
             incident,
             state=IncidentState.CLOSED,
             closed_at=now,
-            timeline=(*incident.timeline, TimelineEntry(now, "closed", reason, by)),
+            timeline=(*incident.timeline, TimelineEntry(now, "closed", reason, by, now)),
         )
         with self._cases.transaction():
             self._cases.put_incident(closed)
+            self._followed(closed)
             self._cases.audit(actor=by, verb="incident.close", subject=incident_id, detail=reason, at=now)
         return closed
 
@@ -389,6 +392,7 @@ class CaseDesk:
         incident = replace(incident, due_at=due or incident.due_at)
         with self._cases.transaction():
             self._cases.put_incident(incident)
+            self._followed(incident)
             self._escalate(incident, groups, by, now)
             self._cases.audit(actor=by, verb="incident.open", subject=incident.id, detail=title, at=now)
         return incident

@@ -2,18 +2,19 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 from tapwarden.agent import keeping
 from tapwarden.agent.composition import Parts, checkpoints_of
 from tapwarden.agent.evidence import extend_holds
 from tapwarden.agent.health import Health
-from tapwarden.agent.report.profile import read_clock
 from tapwarden.agent.supervisor import notify
 from tapwarden.model.errors import StoreError
 from tapwarden.model.ports import Expiring
-from tapwarden.model.report import ReportState
 
 log = logging.getLogger(__name__)
+
+FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 RECONCILE_S, SEND_S, CLOCKS_S, STATUS_S, RETENTION_S, CHECKPOINT_S = 5, 3, 30, 5, 600, 600
 
@@ -23,7 +24,6 @@ class Duties:
 
     def __init__(self, parts: Parts, health: Health, counters: Callable[[], Mapping[str, int]]) -> None:
         self._parts, self._health, self._counters = parts, health, counters
-        self._warned: dict[str, float] = {}
         self._drops: dict[str, int] = {}
 
     def table(self) -> Mapping[Callable[[], None], float]:
@@ -83,32 +83,21 @@ class Duties:
             self._health.set("reporting", "ok")
 
     def watch_clocks(self) -> None:
-        """Warn at 50, 75 and 90 % of each incident's time, and when it is over, once each."""
-        now = self._parts.clock.now()
+        """What the clocks say, and the notices that wait for people. Ringing itself is ``ringing``'s."""
+        now, parts = self._parts.clock.now(), self._parts
         try:
-            incidents = self._parts.cases.incidents(open_only=True, limit=10_000)
-            late = 0
-            for incident in incidents:
-                reports = self._parts.cases.reports(incident_id=incident.id)
-                if any(report.state is ReportState.ACKNOWLEDGED for report in reports):
-                    continue
-                reading = read_clock(incident.detected_at, incident.due_at, now)
-                late += reading.overdue
-                passed = 1.0 if reading.overdue else max(reading.warnings, default=0.0)
-                if passed > self._warned.get(incident.id, 0.0):
-                    self._warned[incident.id] = passed
-                    left = f"{reading.left.total_seconds() / 3600:.1f}"
-                    log.warning(
-                        "incident=%s clock=%d%% left_h=%s report=not acknowledged", incident.id, passed * 100, left
-                    )
+            running = parts.clockwork.due(limit=10_000)
+            told = parts.notices.deliver_due()
+            waiting = parts.cases.notices(waiting_at=FAR, limit=1000)
         except StoreError as error:
             self._health.set("clocks", "degraded", f"the case store cannot be read: {error}")
             return
-        known = {incident.id for incident in incidents}
-        self._warned = {key: value for key, value in self._warned.items() if key in known}
-        state = "down" if late else "degraded" if self._warned else "ok"
-        detail = f"{late} overdue" if late else f"{len(self._warned)} past half of their time" if self._warned else ""
-        self._health.set("clocks", state, detail)
+        late = sum(timer.due_at is not None and timer.due_at <= now and not timer.drill for timer in running)
+        warned = sum(0 < timer.warned < 100 for timer in running)
+        untold = f"{len(waiting)} notices reached nobody yet" if waiting and not told.delivered else ""
+        state = "down" if late else "degraded" if warned or untold else "ok"
+        said = (f"{late} overdue" if late else "", f"{warned} past half of their time" if warned else "", untold)
+        self._health.set("clocks", state, "; ".join(part for part in said if part), running=len(running))
 
     def drop_old(self) -> None:
         """Retention, and whether the disk will hold what has to be kept."""

@@ -23,6 +23,7 @@ from tapwarden.agent.enrich import ENRICHMENTS
 from tapwarden.agent.evidence import EvidenceKeeper
 from tapwarden.agent.health import Health
 from tapwarden.agent.pipeline import Delivery, Pipeline
+from tapwarden.agent.ringing import Ringing
 from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.store.spool import Drain, Spool
 from tapwarden.agent.supervisor import notify
@@ -103,6 +104,7 @@ class Runtime:
         self._path = threading.Thread(target=self.pipeline.run, name="path", daemon=True)
         self._serving = threading.Thread(target=server.run, name="dashboard", daemon=True) if server else None
         self._duties = Duties(parts, health, self.counters)
+        self._ringing = Ringing(parts.cases, parts.clockwork)
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
             executors={"default": ThreadPoolExecutor(4)},
@@ -117,7 +119,9 @@ class Runtime:
         self._duties.reconcile()
         for duty, every_s in self._duties.table().items():
             self._scheduler.add_job(duty, "interval", seconds=every_s, id=duty.__name__)
+        self._scheduler.add_job(self._parts.clockwork.follow_open, id="follow_open")
         self._scheduler.start()
+        self._ringing.start()
         self._path.start()
         for started in (self._draining, self._keeping):
             if started:
@@ -150,6 +154,7 @@ class Runtime:
             self._keeping.join(max(1.0, deadline - time.monotonic()))
         if self._eve_file:
             self._eve_file.close()
+        self._ringing.shutdown(wait=True)
         self._scheduler.shutdown(wait=True)
         for service in self._services:
             service.stop()

@@ -25,9 +25,13 @@ def told(value: Any, sentence: str) -> None:
 
 def left(incident: Incident, now: datetime) -> str:
     """The time until the report has to be acknowledged."""
-    if incident.closed_at is not None:
-        return "closed"
-    remaining = incident.due_at - now
+    return "closed" if incident.closed_at is not None else _left(incident.due_at, now)
+
+
+def _left(due_at: datetime | None, now: datetime) -> str:
+    if due_at is None:
+        return ""
+    remaining = due_at - now
     if remaining.total_seconds() <= 0:
         return f"overdue {format_duration(-remaining)}"
     return format_duration(remaining)
@@ -53,6 +57,34 @@ def list_incidents(everything: bool, limit: int) -> None:
         ["id", "severity", "title", "state", "opened by", "opened", "report due in"],
         [(i.id, i.severity, i.title, i.state, i.opened_by, i.opened_at, left(i, now)) for i in found],
         empty="no incidents" if everything else "no open incidents",
+    )
+
+
+@incidents.command()
+@click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+def due(limit: int) -> None:
+    """What is due next: every running clock, the one that ends first on top."""
+    with session() as parts:
+        timers = parts.clockwork.due(limit=limit)
+        now = parts.clock.now()
+    if invocation().as_json:
+        print_json(timers)
+        return
+    print_table(
+        ["incident", "profile", "stage", "due", "left", "told", "drill"],
+        [
+            (
+                timer.incident_id,
+                timer.profile,
+                timer.stage_id,
+                timer.due_at or "no fixed time",
+                _left(timer.due_at, now),
+                f"{timer.warned} %" if timer.warned else "",
+                "drill" if timer.drill else "",
+            )
+            for timer in timers
+        ],
+        empty="no clock runs",
     )
 
 

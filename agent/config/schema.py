@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from tapwarden.agent.config.quantity import Duration, Size
+from tapwarden.agent.config.reporting import Escalation, Person, Privacy, Receiver, Smtp
 from tapwarden.agent.config.response import Bgp
 from tapwarden.agent.config.section import Address, Name, Network, Peer, Section, Text, network
 from tapwarden.model.decision import Measure
@@ -418,6 +419,29 @@ class Reporting(Section):
     contact: Contact = Contact()
     coordinator: Coordinator = Coordinator()
     auto_send: bool = False
+    also: tuple[Name, ...] = ()
+    profiles_file: str = ""
+    calendar_file: str = ""
+    people: tuple[Person, ...] = ()
+    escalate: Escalation = Escalation()
+    smtp: Smtp = Smtp()
+    privacy: Privacy = Privacy()
+    receivers: tuple[Receiver, ...] = ()
+
+    @model_validator(mode="after")
+    def _known_people(self) -> "Reporting":
+        known = {person.name for person in self.people}
+        told = (*self.escalate.at_50, *self.escalate.at_75, *self.escalate.at_90, *self.escalate.overdue)
+        if strangers := sorted(set(told) - known):
+            raise ValueError(f"escalate names {', '.join(strangers)}, whom people does not")
+        if any(person.email for person in self.people) and not self.smtp.host:
+            raise ValueError("people are to be mailed: set smtp.host")
+        names = [receiver.name for receiver in self.receivers]
+        if len(set(names)) < len(names):
+            raise ValueError("two receivers have one name")
+        if any(receiver.channel == "email" for receiver in self.receivers) and not self.smtp.host:
+            raise ValueError("a receiver is to be mailed: set smtp.host")
+        return self
 
 
 class Dashboard(Section):

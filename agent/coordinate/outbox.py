@@ -39,8 +39,9 @@ class Outbox:
     """Sends ready reports over one channel.
 
     ``obstacle`` answers with the reason why nothing may be sent at present (no responsible person, no contact), or "".
-    Several outboxes on one case store do not send the same report at the same time, since each claims it first. A
-    report that was acknowledged is never sent again; one whose acknowledgement was lost is, under the same id.
+    ``followed`` is told of each incident a report of which was acknowledged. Several outboxes on one case store do not
+    send the same report at the same time, since each claims it first. A report that was acknowledged is never sent
+    again; one whose acknowledgement was lost is, under the same id.
     """
 
     def __init__(
@@ -54,10 +55,11 @@ class Outbox:
         obstacle: Callable[[], str] = lambda: "",
         backoff: Backoff = Backoff(),  # noqa: B008 - frozen
         lease: timedelta = LEASE,
+        followed: Callable[[str], object] = lambda _incident_id: None,
     ) -> None:
         self._store, self._channel, self._formatter = store, channel, formatter
         self._clock, self._random, self._obstacle = clock, random, obstacle
-        self._backoff, self._lease = backoff, lease
+        self._backoff, self._lease, self._followed = backoff, lease, followed
 
     def send_due(self) -> Round:
         """Send everything that is due now, each once. Raises StoreError when the case store cannot be used."""
@@ -127,6 +129,7 @@ class Outbox:
                 first = incident.state is IncidentState.SUSPECTED
                 state = IncidentState.SUBMITTED if first else incident.state
                 self._store.put_incident(replace(incident, state=state, timeline=(*incident.timeline, entry)))
+            self._followed(report.incident_id)
             late = " late" if now > report.due_at else ""
             self._audit(
                 "report.acknowledged", report, f"receipt={receipt.number} attempts={report.attempts}{late}", now

@@ -35,7 +35,8 @@ def home(request: Request, console: ConsoleDep, person: VisitorDep) -> Response:
     groups = console.cases.groups(state=GroupState.OPEN, limit=COUNTED, order="priority")
     incidents = []
     for incident in console.cases.incidents(open_only=True, limit=20):
-        clocks = stage_clocks(incident, console.cases.reports(incident_id=incident.id), now)
+        reports, timers = console.cases.reports(incident_id=incident.id), console.cases.timers(incident_id=incident.id)
+        clocks = stage_clocks(incident, reports, now, timers)
         incidents.append({"incident": incident, "clocks": clocks, "urgent": most_urgent(clocks)})
     far = now + timedelta(days=36500)
     incidents.sort(key=lambda entry: entry["urgent"].due_at if entry["urgent"] else far)  # type: ignore[attr-defined]

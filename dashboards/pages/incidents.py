@@ -28,7 +28,8 @@ def list_incidents(
     now = console.clock.now()
     rows = []
     for incident in console.cases.incidents(open_only=show != "all", limit=200):
-        clocks = stage_clocks(incident, console.cases.reports(incident_id=incident.id), now)
+        reports, timers = console.cases.reports(incident_id=incident.id), console.cases.timers(incident_id=incident.id)
+        clocks = stage_clocks(incident, reports, now, timers)
         rows.append({"incident": incident, "clocks": clocks, "urgent": most_urgent(clocks)})
     return page(request, console, person, "incidents.html", {"rows": rows, "show": show})
 
@@ -82,10 +83,11 @@ def open_incident(
 def show_incident(request: Request, console: ConsoleDep, person: VisitorDep, incident_id: str) -> Response:
     incident = find_incident(console, incident_id)
     now = console.clock.now()
-    reports = console.cases.reports(incident_id=incident.id)
+    reports, timers = console.cases.reports(incident_id=incident.id), console.cases.timers(incident_id=incident.id)
     data: dict[str, Any] = {
         "incident": incident,
-        "clocks": stage_clocks(incident, reports, now),
+        "clocks": stage_clocks(incident, reports, now, timers),
+        "open_ended": [timer for timer in timers if timer.due_at is None and not timer.dropped],
         "reports": sorted(reports, key=lambda report: (report.due_at, report.created_at)),
         "groups": incident_groups(console, incident),
         "decisions": console.cases.decisions(incident_id=incident.id),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapwarden.agent.report.profile import after, moments, read_clock, read_profiles, shipped_profiles
+from tapwarden.agent.report.profile import after, moments, read_profiles, shipped_profiles
 from tapwarden.model.errors import ConfigError
 from tapwarden.model.incident import Incident, IncidentState, ThreatClass, TimelineEntry
 from tapwarden.model.report import Stage
@@ -61,25 +61,21 @@ def test_unknown_is_a_legal_value_and_a_missing_key_is_not() -> None:
     assert profile.missing(Stage.EARLY, body) == ("contact", "tlp")
 
 
-def test_a_clock_tells_its_warnings_and_when_it_is_overdue() -> None:
-    due = T0 + timedelta(hours=24)
-    early = read_clock(T0, due, T0 + timedelta(hours=6))
-    assert (early.used, early.warnings, early.overdue) == (0.25, (), False)
-    late = read_clock(T0, due, T0 + timedelta(hours=18))
-    assert (late.warnings, late.left) == ((0.5, 0.75), timedelta(hours=6))
-    assert read_clock(T0, due, due).overdue is False
-    assert read_clock(T0, due, due + timedelta(seconds=1)).overdue is True
-    assert read_clock(T0, due, T0 - timedelta(hours=1)).used == 0
-    assert read_clock(T0, T0, T0).used == 1
-
-
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[{id: x, start: detected_at, stages: [{id: early, due: soon, from: detected_at, required: []}]}]", "due"),
+        (
+            "[{id: x, start: a_at, stages: [{id: early, kind: early, due: soon, from: a_at, required: []}]}]",
+            "due",
+        ),
         ("[{id: x, start: detected_at, stages: []}]", "stages"),
-        ("[{id: x, start: a, stages: [{id: early, due: PT1H, from: a, required: [], colour: red}]}]", "colour"),
+        (
+            "[{id: x, start: a, stages: [{id: early, kind: early, due: PT1H, from: a, required: [], colour: red}]}]",
+            "colour",
+        ),
         ("- id: [", "profiles"),
+        ("[{id: x, extends: nothing}]", "nothing"),
+        ("- id: x\n  extends: generic-24h", "generic-24h"),
     ],
 )
 def test_a_profile_with_a_mistake_says_where(text: str, told: str) -> None:

@@ -1,0 +1,86 @@
+"""Composition of reporting: profiles and clocks, the people told of them, receivers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from random import SystemRandom
+
+from tapwarden.agent.clockwork import ClockRules
+from tapwarden.agent.config import Config, Layout
+from tapwarden.agent.coordinate.mail import Mailer, MailSettings
+from tapwarden.agent.coordinate.notify import MailNotifier, NoticeQueue, WebhookNotifier
+from tapwarden.agent.report.profile import Profile, read_profiles, shipped_profiles
+from tapwarden.agent.report.workdays import Calendar, read_calendar
+from tapwarden.agent.secret import read_token
+from tapwarden.model.errors import ConfigError
+from tapwarden.model.ports import CaseStore, Clock, Notifier
+
+
+def profiles_of(config: Config, layout: Layout) -> Mapping[str, Profile]:
+    """The shipped profiles with the configured ones. Raises ConfigError."""
+    shipped = shipped_profiles()
+    if not config.reporting.profiles_file:
+        return shipped
+    path = layout.setting(config.reporting.profiles_file)
+    return {**shipped, **read_profiles(_text(path, "reporting.profiles_file"), str(path), shipped)}
+
+
+def clock_rules_of(config: Config, layout: Layout) -> ClockRules:
+    """Whose clocks run, by which calendar, and who is told. Raises ConfigError."""
+    settings, profiles = config.reporting, profiles_of(config, layout)
+    for name in (settings.profile, *settings.also, *(one for each in settings.receivers for one in each.profiles)):
+        if name not in profiles:
+            known = ", ".join(sorted(profiles))
+            raise ConfigError(f"there is no profile {name}; known: {known}", key="reporting.profile")
+    calendar = Calendar()
+    if settings.calendar_file:
+        path = layout.setting(settings.calendar_file)
+        calendar = read_calendar(_text(path, "reporting.calendar_file"), str(path))
+    everybody = tuple(person.name for person in settings.people)
+    told = settings.escalate
+    return ClockRules(
+        main=profiles[settings.profile],
+        also=[profiles[name] for name in settings.also if name != settings.profile],
+        calendar=calendar,
+        escalation={
+            50: told.at_50 or everybody,
+            75: told.at_75 or everybody,
+            90: told.at_90 or everybody,
+            100: told.overdue or everybody,
+        },
+    )
+
+
+def mailer_of(config: Config, layout: Layout) -> Mailer | None:
+    """The mail server, as configured. Raises ConfigError."""
+    smtp = config.reporting.smtp
+    if not smtp.host:
+        return None
+    secret = smtp.password_file
+    password = read_token(layout.setting(secret), "reporting.smtp.password_file") if secret else ""
+    ca_file = str(layout.setting(smtp.ca_file)) if smtp.ca_file else ""
+    return Mailer(MailSettings(smtp.host, smtp.port, smtp.security, smtp.sender, smtp.user, password, ca_file))
+
+
+def notices_of(config: Config, cases: CaseStore, clock: Clock, mailer: Mailer | None) -> NoticeQueue:
+    """What tells people. Raises ConfigError."""
+    people = config.reporting.people
+    mails = {person.name: person.email for person in people if person.email}
+    hooks = {person.name: person.webhook for person in people if person.webhook}
+    notifiers: list[Notifier] = []
+    if mailer is not None and mails:
+        notifiers.append(MailNotifier(mailer, mails))
+    if hooks:
+        notifiers.append(WebhookNotifier(hooks))
+    return NoticeQueue(cases, notifiers, _reached(mails, hooks), clock=clock, random=SystemRandom())
+
+
+def _reached(*addresses: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(person for known in addresses for person in known)
+
+
+def _text(path: Path, key: str) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        raise ConfigError(f"{path}: {reason}", key=key) from error
