@@ -27,7 +27,7 @@ mkdir -p "$root/etc"
 [ -e "$root/etc/tapwarden.yaml" ] || cp examples/replay.yaml "$root/etc/tapwarden.yaml"
 [ -e "$root/etc/coordinator.token" ] || (umask 077; od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$root/etc/coordinator.token")
 
-"$bin/tapwarden" coordinator --root "$root" --port "$coordinator_port" --token-file "$root/etc/coordinator.token" \
+"$bin/tapwarden" coordinator serve --root "$root" --port "$coordinator_port" --token-file "$root/etc/coordinator.token" \
     >"$root/coordinator.log" 2>&1 &
 coordinator=$!
 trap 'kill "$coordinator" 2>/dev/null || true' EXIT

@@ -1,4 +1,9 @@
-"""The reference coordinating centre: receives, checks and acknowledges reports. For tests, drills and small sites."""
+"""The reference coordinating centre, for tests, drills and small sites.
+
+Receives, checks, acknowledges and determines reports; issues signed orders and hears what came of them; asks. Agents
+come by TAXII 2.1 (``taxii``) or HTTPS (``report_api``), officers by ``order_api`` or ``pages``; all of it stands in one
+database.
+"""
 
 from tapwarden.agent.coordinator.app import create_coordinator
 from tapwarden.agent.coordinator.serve import serve, serving

@@ -1,45 +1,34 @@
-"""The register of received reports: durable before the receipt is given."""
+"""The register of received reports, durable before the receipt is given, and what was determined about them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    event,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import insert, select, update
 
-from tapwarden.model.errors import StoreError
+from tapwarden.agent.coordinator.database import Database, written
+from tapwarden.agent.coordinator.tables import determination, received
 
-metadata = MetaData()
-received = Table(
-    "received",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("agent", String, nullable=False),
-    Column("report_id", String, nullable=False),
-    Column("stage", String, nullable=False),
-    Column("received_at", String(32), nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("digest", String(64), nullable=False),
-    Column("content", LargeBinary, nullable=False),
-    Index("received_once", "agent", "report_id", unique=True),
-    sqlite_autoincrement=True,  # a receipt number is never given twice
-)
+
+class Finding(StrEnum):
+    """What a determiner found."""
+
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    NEEDS_INFORMATION = "needs_information"
+
+
+@dataclass(frozen=True, slots=True)
+class Determination:
+    """What was determined, by whom (never the agent that reported), when and why."""
+
+    state: Finding
+    by: str
+    at: datetime
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,40 +50,16 @@ class Received:
 
 
 class Register:
-    """Reports in one SQLite file. Raises StoreError when it cannot be opened."""
+    """Reports and determinations."""
 
-    def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        except OSError as error:
-            raise StoreError(f"cannot make {path.parent}: {error.strerror}") from error
-        self._engine = create_engine(f"sqlite:///{path}")
-
-        @event.listens_for(self._engine, "connect")
-        def configure(connection: Any, _record: Any) -> None:
-            connection.isolation_level = None
-            for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
-                connection.execute(f"PRAGMA {pragma}").close()
-
-        @event.listens_for(self._engine, "begin")
-        def begin(connection: Any) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-        try:
-            metadata.create_all(self._engine)
-        except SQLAlchemyError as error:
-            self._engine.dispose()
-            raise StoreError(f"cannot open the register {path}: {error}") from error
-
-    def close(self) -> None:
-        """Close the file."""
-        self._engine.dispose()
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def receive(self, agent: str, report_id: str, stage: str, content: bytes, now: datetime) -> tuple[Received, bool]:
         """Keep a report; (it, whether it is new). The same id again: the first receipt, the last content."""
         digest = hashlib.sha256(content).hexdigest()
         mine = (received.c.agent == agent) & (received.c.report_id == report_id)
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             row = connection.execute(select(received).where(mine)).one_or_none()
             if row is None:
                 values = {
@@ -118,8 +83,42 @@ class Register:
         statement = select(received).order_by(received.c.number.desc()).limit(limit)
         if agent:
             statement = statement.where(received.c.agent == agent)
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return [_received(row) for row in connection.execute(statement)]
+
+    def report(self, receipt: str) -> Received | None:
+        """The report with this receipt number."""
+        number = receipt.rpartition("-")[2]
+        if not number.isascii() or not number.isdigit() or len(number) > 15:
+            return None
+        with self._database.reading() as connection:
+            row = connection.execute(select(received).where(received.c.number == int(number))).one_or_none()
+        found = _received(row) if row is not None else None
+        return found if found is not None and found.receipt == receipt else None
+
+    def determine(self, report: Received, found: Determination) -> None:
+        """Record what was determined; the last one counts. Raises ValueError without a reason."""
+        if not found.reason.strip():
+            raise ValueError("a determination needs a reason")
+        values = {
+            "number": report.number,
+            "state": found.state.value,
+            "by": found.by,
+            "at": written(found.at),
+            "reason": found.reason.strip(),
+        }
+        with self._database.writing() as connection:
+            connection.execute(insert(determination).values(values))
+
+    def determinations(self, numbers: Sequence[int]) -> Mapping[int, Sequence[Determination]]:
+        """What was determined about these reports, oldest first."""
+        statement = select(determination).where(determination.c.number.in_(numbers)).order_by(determination.c.id)
+        result: dict[int, list[Determination]] = {}
+        with self._database.reading() as connection:
+            for row in connection.execute(statement):
+                found = Determination(Finding(row.state), row.by, datetime.fromisoformat(row.at), row.reason)
+                result.setdefault(row.number, []).append(found)
+        return result
 
 
 def _received(row: Any) -> Received:

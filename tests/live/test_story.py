@@ -177,7 +177,7 @@ def coordinator(host: Host) -> Iterator[Running]:
     """The coordinating centre, on the gateway's loopback."""
     etc = host.root / "etc"
     tokens = ["--token-file", str(etc / "coordinator.token"), "--officer-token-file", str(etc / "officer.token")]
-    started = host.start("coordinator", *tokens)
+    started = host.start("coordinator", "serve", *tokens)
     try:
         wait_for(lambda: _serves(host.netns, 8766), 30, "the coordinator serves", started)
         yield started
