@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +45,9 @@ def update(
     ``engine`` is the native core's configuration as JSON. Without ``urls`` the sources are those enabled with
     suricata-update; without any of these it is ET Open.
     """
-    program = shutil.which("suricata-update")
+    program = find_program()
     if program is None:
-        raise Failure("suricata-update is not installed; its package is called so, on PyPI and in distributions")
+        raise Failure("suricata-update is not there: pip install suricata-update")
     state, fresh = layout.lib / "suricata-update", layout.lib / "rules" / "fresh"
     for folder in (state, fresh):
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -72,6 +73,12 @@ def update(
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()] or ["it said nothing"]
         raise Failure(f"suricata-update failed ({done.returncode}): {said[-1][-500:]}")
     return _take(layout, engine, fresh / "suricata.rules")
+
+
+def find_program() -> str | None:
+    """The suricata-update beside this Python (its environment need not be on the path), else the path's; None for none."""
+    beside = Path(sys.executable).parent
+    return shutil.which("suricata-update", path=beside) or shutil.which("suricata-update")
 
 
 def _take(layout: Layout, engine: str, fresh: Path) -> Updated:
