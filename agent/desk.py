@@ -457,6 +457,8 @@ class CaseDesk:
     def _impact(self, decision: Decision, now: datetime) -> Impact:
         """What the decision would have hit lately; nothing is known while the events cannot be looked at."""
         since, guard = now - LOOK_BACK, self._means.guard()
+        if decision.measure is Measure.NOTIFY:  # a letter cuts nobody off
+            return Impact(0, 0, (), (), since)
         most = MOST_EVENTS if decision.authority.kind is AuthorityKind.PERSON else EVENTS_IN_HASTE
         try:
             return foresee(self._events, decision.targets, since=since, guard=guard, now=now, most=most)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 from tapwarden.agent.config import Config, Layout
 from tapwarden.agent.finding import Finding
-from tapwarden.agent.responses import neighbours_of
+from tapwarden.agent.responses import mail_of, neighbours_of, recipients_of, webhook_of
 from tapwarden.mitigation.bgp.speaker import configuration
+from tapwarden.mitigation.notify import Pap, Tlp
 from tapwarden.model.errors import ConfigError
 
 
@@ -41,4 +42,40 @@ def examine_bgp(config: Config, layout: Layout) -> Iterator[Finding]:
             yield Finding("bgp", "fail", f"{one.address} port {one.port}: {error.strerror or error}", advice)
 
 
-RESPONSE_CHECKS: tuple[Callable[[Config, Layout], Iterator[Finding]], ...] = (examine_bgp,)
+def examine_notify(config: Config, layout: Layout) -> Iterator[Finding]:
+    """Whether notices have a way to whom they are for."""
+    notify = config.mitigation.notify
+    if not notify.enabled:
+        return
+    try:
+        recipients, mail = recipients_of(config), mail_of(config, layout)
+        webhook_of(config, layout)
+    except ConfigError as error:
+        yield Finding("notices", "fail", str(error), "correct mitigation.notify and reporting.smtp")
+        return
+    by_mail = [one.name for one in recipients if one.email]
+    if by_mail and mail is None:
+        text = f"{len(by_mail)} recipients read mail, and no server takes it"
+        yield Finding("notices", "fail", text, "set reporting.smtp.host and sender")
+    elif by_mail:
+        smtp = config.reporting.smtp
+        try:
+            with socket.create_connection((smtp.host, smtp.port), timeout=5):
+                yield Finding("notices", "ok", f"{smtp.host} port {smtp.port} answers")
+        except OSError as error:
+            advice = "check name, route and firewall; notices wait and are tried again"
+            yield Finding("notices", "fail", f"{smtp.host} port {smtp.port}: {error.strerror or error}", advice)
+    if not Pap(notify.pap).lets_others_be_told:
+        text = f"pap: {notify.pap} lets nobody be told"
+        yield Finding("notices", "fail", text, "write pap: GREEN, or disable notify")
+    for one in recipients:
+        if not Tlp(notify.tlp).reaches(one.most):
+            text = f"{one.name} may not get TLP:{notify.tlp}"
+            yield Finding("notices", "warn", text, "lower notify.tlp, or raise the recipient's tlp")
+    if not config.reporting.organisation:
+        yield Finding("notices", "warn", "notices do not say who writes", "set reporting.organisation")
+    if not notify.site:
+        yield Finding("notices", "warn", "notices carry no reply link", "set notify.site, and dashboard.public")
+
+
+RESPONSE_CHECKS: tuple[Callable[[Config, Layout], Iterator[Finding]], ...] = (examine_bgp, examine_notify)

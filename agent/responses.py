@@ -6,7 +6,19 @@ from tapwarden.agent.config import Config, Layout
 from tapwarden.agent.config.response import Bgp as BgpConfig
 from tapwarden.agent.secret import read_token
 from tapwarden.mitigation.bgp import BlackHole, Neighbour
+from tapwarden.mitigation.notify import (
+    MailServer,
+    MailTransport,
+    Pap,
+    Recipient,
+    Sender,
+    Tlp,
+    Ways,
+    WebhookTransport,
+)
 from tapwarden.mitigation.table import MITIGATORS
+from tapwarden.mitigation.target import parse_domain, parse_network
+from tapwarden.model.errors import ConfigError
 from tapwarden.model.ports import Mitigator
 
 
@@ -15,6 +27,8 @@ def responses_of(config: Config, layout: Layout) -> list[Mitigator]:
     made = []
     if config.mitigation.bgp.enabled:
         made.append(bgp_of(config.mitigation.bgp, layout))
+    if config.mitigation.notify.enabled:
+        made.append(notify_of(config, layout))
     return made
 
 
@@ -46,3 +60,51 @@ def neighbours_of(bgp: BgpConfig, layout: Layout) -> Sequence[Neighbour]:
         )
         for one in bgp.neighbours
     ]
+
+
+def notify_of(config: Config, layout: Layout) -> Mitigator:
+    """What tells providers, owners and authorities. Raises ConfigError, MitigationError."""
+    notify = config.mitigation.notify
+    return MITIGATORS["notify"](
+        folder=layout.state("notify"),
+        recipients=recipients_of(config),
+        ways=Ways(mail_of(config, layout), webhook_of(config, layout)),
+        sender=Sender(config.reporting.organisation, notify.contact, Tlp(notify.tlp), Pap(notify.pap)),
+        reply_url=f"{notify.site}/reply/" if notify.site else "",
+        per_hour=notify.per_hour,
+    )
+
+
+def recipients_of(config: Config) -> Sequence[Recipient]:
+    """Who answers for what. Raises ConfigError."""
+    made = []
+    for one in config.mitigation.notify.recipients:
+        try:
+            names = tuple(parse_domain(name) for name in one.names)
+        except ValueError as error:
+            raise ConfigError(str(error), key="mitigation.notify.recipients.names") from error
+        networks = tuple(parse_network(network) for network in one.networks)
+        made.append(Recipient(one.name, one.kind, networks, names, one.email, one.webhook, one.language, Tlp(one.tlp)))
+    return made
+
+
+def mail_of(config: Config, layout: Layout) -> MailTransport | None:
+    """Mail for notices, through the server of ``reporting.smtp``; None where there is none. Raises ConfigError."""
+    smtp = config.reporting.smtp
+    if not smtp.host:
+        return None
+    secret = smtp.password_file
+    password = read_token(layout.setting(secret), "reporting.smtp.password_file") if secret else ""
+    ca_file = str(layout.setting(smtp.ca_file)) if smtp.ca_file else ""
+    try:
+        return MailTransport(MailServer(smtp.host, smtp.port, smtp.sender, smtp.security, smtp.user, password, ca_file))
+    except ValueError as error:
+        raise ConfigError(str(error), key="reporting.smtp.sender") from error
+
+
+def webhook_of(config: Config, layout: Layout) -> WebhookTransport | None:
+    """The way to receivers with a URL; None where nobody has one. Raises ConfigError."""
+    hooks = [one for one in config.mitigation.notify.recipients if one.webhook]
+    key = "mitigation.notify.recipients.secret_file"
+    secrets = {one.webhook: read_token(layout.setting(one.secret_file), key) for one in hooks if one.secret_file}
+    return WebhookTransport(secrets) if hooks else None

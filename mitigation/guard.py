@@ -25,7 +25,7 @@ from tapwarden.mitigation.target import (
     parse_network,
     url_host,
 )
-from tapwarden.model.decision import Action, TargetType
+from tapwarden.model.decision import Action, Measure, TargetType
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,9 @@ class Guard:
         """Only the question whether the target may be hit; asked again whenever the protected entries change."""
         target = action.target
         try:
+            if action.measure is Measure.NOTIFY:  # telling its owner hits nothing
+                normalise(target)
+                return None
             if target.type in (TargetType.ADDRESS, TargetType.NETWORK):
                 return self._check_network(parse_network(target.value.strip()))
             if target.type is TargetType.ENDPOINT:

@@ -42,6 +42,8 @@ def judged(action: Action, failure: str | None, seen: Installed | None, now: dat
             return Change(action, action, "verify", LEDGER)
         after = replace(action, state=ActionState.VERIFIED, detail=seen.note, applied_at=action.applied_at or now)
         return Change(action, after, "verify", LEDGER)
+    if failure is None and seen is not None and seen.failed:
+        failure = seen.note
     if failure is not None:
         return Change(action, replace(action, state=ActionState.FAILED, detail=failure), "fail", LEDGER)
     doubt = "in place, but not seen to work (yet)"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from tapwarden.mitigation.bgp import Bgp
 from tapwarden.mitigation.bouncer import Bouncer
 from tapwarden.mitigation.nftables import Nftables
+from tapwarden.mitigation.notify import Notify
 from tapwarden.mitigation.rpz import Rpz
 from tapwarden.model.ports import Mitigator
 
@@ -13,5 +14,6 @@ MITIGATORS: Mapping[str, Callable[..., Mitigator]] = {
     "rpz": Rpz,
     "bouncer": Bouncer,
     "bgp": Bgp,
+    "notify": Notify,
 }
 """By the name that configuration and actions use; called with the mitigator's own settings as keywords."""

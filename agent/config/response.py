@@ -1,12 +1,14 @@
 """Settings of the mitigators that act beyond this host."""
 
 from ipaddress import ip_address
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from tapwarden.agent.config.quantity import Size
-from tapwarden.agent.config.section import Address, Section, address
+from tapwarden.agent.config.reporting import Mail, Secure
+from tapwarden.agent.config.section import Address, Network, Section, Text, address
 
 Community = Annotated[str, StringConstraints(pattern=r"^\d{1,5}:\d{1,5}(:\d{1,10})?$|^\d{1,10}:\d{1,10}:\d{1,10}$")]
 AsNumber = Annotated[int, Field(ge=1, le=4_294_967_295)]
@@ -70,4 +72,58 @@ class Bgp(Section):
             raise ValueError("give the routers that are told, in bgp.neighbours")
         if self.enabled and not (self.black_hole.enabled or self.flow.enabled):
             raise ValueError("enable bgp.black_hole, bgp.flow, or both")
+        return self
+
+
+TlpLabel = Literal["RED", "AMBER+STRICT", "AMBER", "GREEN", "CLEAR"]
+
+
+def _page(value: str) -> str:
+    parts = urlsplit(value)
+    local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    if value and (parts.scheme not in ({"http", "https"} if local else {"https"}) or parts.query or parts.fragment):
+        raise ValueError(f"{value!r} is not an https:// address, for example https://tapwarden.example.org")
+    return value.rstrip("/")
+
+
+class Recipient(Section):
+    """Somebody who can put something right, and what they answer for (nothing given: everything)."""
+
+    name: Text
+    kind: Literal["provider", "owner", "authority"] = "provider"
+    networks: tuple[Network, ...] = ()
+    names: tuple[Annotated[str, StringConstraints(to_lower=True, min_length=1)], ...] = ()
+    email: Mail | Literal[""] = ""
+    webhook: Secure | Literal[""] = ""
+    secret_file: str = ""
+    language: Literal["en", "zh"] = "en"
+    tlp: TlpLabel = "AMBER"
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Recipient":
+        if bool(self.email) == bool(self.webhook):
+            raise ValueError(f"{self.name}: give email or webhook, one of them")
+        if self.secret_file and not self.webhook:
+            raise ValueError(f"{self.name}: secret_file signs webhooks; mail has none")
+        return self
+
+
+class Notify(Section):
+    """Notices to providers, owners and authorities; mail goes through ``reporting.smtp``."""
+
+    enabled: bool = False
+    recipients: tuple[Recipient, ...] = ()
+    contact: str = ""
+    site: Annotated[str, AfterValidator(_page)] = ""
+    tlp: TlpLabel = "AMBER"
+    pap: Literal["RED", "AMBER", "GREEN", "CLEAR"] = "GREEN"
+    per_hour: int = Field(default=60, ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def _somebody(self) -> "Notify":
+        names = [one.name for one in self.recipients]
+        if self.enabled and not names:
+            raise ValueError("give the people who are told, in notify.recipients")
+        if len(names) != len(set(names)):
+            raise ValueError("two recipients have the same name")
         return self

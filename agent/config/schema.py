@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from tapwarden.agent.config.quantity import Duration, Size
 from tapwarden.agent.config.reporting import Escalation, Person, Privacy, Receiver, Smtp
-from tapwarden.agent.config.response import Bgp
+from tapwarden.agent.config.response import Bgp, Notify
 from tapwarden.agent.config.section import Address, Name, Network, Peer, Section, Text, network
 from tapwarden.model.decision import Measure
 from tapwarden.model.incident import ThreatClass
@@ -374,6 +374,7 @@ class Mitigation(Section):
     bouncer: Bouncer = Bouncer()
     sinkhole: Sinkhole = Sinkhole()
     bgp: Bgp = Bgp()
+    notify: Notify = Notify()
 
 
 class Contact(Section):

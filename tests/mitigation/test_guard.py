@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tapwarden.mitigation.guard import NEVER, Guard, Limits, Protected, admit, protect
 from tapwarden.mitigation.target import Network, parse_network
-from tapwarden.model.decision import Action, Target, TargetType
+from tapwarden.model.decision import Action, Measure, Target, TargetType
 
 WIDE = Limits(largest_prefix_v4=0, largest_prefix_v6=0)
 
@@ -166,3 +166,11 @@ def test_a_name_alone_may_be_hit_although_a_name_below_it_is_protected(act: Call
     assert guard.check_target(act(alone)) is None
     for name in ("portal.shop.example", "a.portal.shop.example"):
         assert guard.check_target(act(Target(TargetType.HOSTNAME, name))) is not None
+
+
+def test_the_owner_of_a_protected_address_may_be_told_about_it(act: Callable[..., Action], now: datetime) -> None:
+    guard = Guard(protect(["192.0.2.7"], "never_block"))
+    assert guard.check(act("192.0.2.7"), now) is not None
+    assert guard.check(act("192.0.2.7", measure=Measure.NOTIFY), now) is None
+    malformed = act(Target(TargetType.ADDRESS, "192.0.2."), measure=Measure.NOTIFY)
+    assert guard.check(malformed, now) is not None

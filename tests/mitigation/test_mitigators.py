@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tapwarden.mitigation.bgp import BlackHole, Neighbour
+from tapwarden.mitigation.notify import Recipient, Sender, Ways
 from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.model.decision import Action, Measure, Target, TargetType
 from tapwarden.model.ports import Mitigator
@@ -19,6 +20,12 @@ SETTINGS: dict[str, Callable[[str, Path], dict[str, object]]] = {
     "rpz": lambda netns, folder: {"netns": netns, "folder": folder, "sinkhole": ("198.18.0.9",)},
     "bouncer": lambda netns, folder: {"netns": netns, "folder": folder, "keys": {"edge": "k" * 32}},
     "bgp": lambda netns, folder: {"netns": netns, "folder": folder, "neighbours": [ROUTER], "black_hole": BlackHole()},
+    "notify": lambda _netns, folder: {
+        "folder": folder,
+        "recipients": [Recipient("everybody", "authority", email="abuse@example.org")],
+        "ways": Ways(),
+        "sender": Sender("Example", "noc@example.org"),
+    },
 }
 """What each mitigator needs to work in a namespace and a folder of the test's own."""
 

@@ -176,6 +176,7 @@ class Installed:
 
     ``effective`` is False where it is installed but was not (yet) seen to work: a resolver that answers otherwise.
     ``note`` says in words what was seen, where there is more to say: a message's id, why a session is down.
+    ``failed``: it cannot come into effect, however long one waits; ``note`` says why.
     """
 
     target: Target
@@ -185,6 +186,7 @@ class Installed:
     octets: int | None = None
     effective: bool = True
     note: str = ""
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
