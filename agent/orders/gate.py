@@ -74,7 +74,15 @@ def admit(content: Any, signature: Any, rules: GateRules, seen: Seen, now: datet
     if not is_signed(content, signature, order.from_, rules.keys):
         known = "" if order.from_ in rules.keys else f": no key of {order.from_} is known here"
         raise Refusal(UNAUTHORIZED, f"the signature does not hold{known}")
-    mark = digest(content)
+    try:
+        return _checked(order, digest(content), rules, seen, now)
+    except Refusal as refusal:
+        refusal.signed = True
+        raise
+
+
+def _checked(order: OrderContent, mark: str, rules: GateRules, seen: Seen, now: datetime) -> Admitted:
+    """What is left to check of an order that its issuer signed."""
     if (before := seen.order(order.order_id)) is not None:
         if before.digest == mark:
             return Admitted(order, mark, before.kind, (), before.refers_to, repeated=before)

@@ -6,8 +6,8 @@ INTERNAL_ERROR, NOT_IMPLEMENTED, UNAVAILABLE = 500, 501, 503
 
 
 class Refusal(Exception):
-    """An order that is not followed: ``code`` and a sentence for both sides."""
+    """An order that is not followed: ``code`` and a sentence for both sides. ``signed``: its issuer did sign it."""
 
     def __init__(self, code: int, text: str) -> None:
-        self.code, self.text = code, text
+        self.code, self.text, self.signed = code, text, False
         super().__init__(f"{code}: {text}")

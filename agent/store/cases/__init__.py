@@ -4,6 +4,7 @@ Written by triage, the desk and the outbox; read by the dashboard and the comman
 where several managers share it.
 """
 
+from tapwarden.agent.store.cases.orders import SqlOrderStore
 from tapwarden.agent.store.cases.store import SqlCaseStore
 
-__all__ = ["SqlCaseStore"]
+__all__ = ["SqlCaseStore", "SqlOrderStore"]

@@ -127,6 +127,25 @@ class SqlCaseStore:
         with self._read() as connection:
             return [kind(**row._mapping) for row in connection.execute(statement)]
 
+    # rows, for the other stores in this database
+
+    def put_row(self, table: Table, item: Any) -> None:
+        """Insert or replace by primary key; the item's fields are the table's columns."""
+        self._put(table, item)
+
+    def one_row(self, kind: type[T], table: Table, key: str) -> T | None:
+        """The row with this primary key; locked inside ``transaction()``."""
+        return self._one(kind, table, key)
+
+    def rows(self, kind: type[T], statement: Select[Any]) -> Sequence[T]:
+        """All rows of a statement."""
+        return self._list(kind, statement)
+
+    def scalar(self, statement: Select[Any]) -> Any:
+        """The first value of a statement's first row."""
+        with self._read() as connection:
+            return connection.execute(statement).scalar()
+
     # the inbox
 
     def merge_groups(self, groups: Sequence[AlertGroup]) -> Sequence[AlertGroup]:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from tapwarden.agent.store.cases.columns import Choice, Document, Moment, Words
 from tapwarden.model.decision import ActionState, Authority, AuthorityKind, Measure, Target, TargetType
 from tapwarden.model.incident import GroupState, IncidentState, Ownership, ThreatClass, TimelineEntry, Verdict
+from tapwarden.model.order import OrderKind, OrderState, QueryState, TargetEffect
 from tapwarden.model.report import Receipt, ReportState, Stage
 from tapwarden.model.user import Role
 
@@ -87,6 +88,34 @@ def _write_targets(targets: Sequence[Target]) -> list[list[str]]:
 
 def _read_targets(value: Sequence[Sequence[str]]) -> tuple[Target, ...]:
     return tuple(_read_target(target) for target in value)
+
+
+def _write_effects(effects: Sequence[TargetEffect]) -> list[dict[str, Any]]:
+    return [
+        {
+            "target": _write_target(each.target),
+            "state": each.state.value,
+            "code": each.code,
+            "detail": each.detail,
+            "mitigator": each.mitigator,
+            "proof": dict(each.proof),
+        }
+        for each in effects
+    ]
+
+
+def _read_effects(value: Sequence[dict[str, Any]]) -> tuple[TargetEffect, ...]:
+    return tuple(
+        TargetEffect(
+            _read_target(each["target"]),
+            OrderState(each["state"]),
+            each["code"],
+            each["detail"],
+            each["mitigator"],
+            each["proof"],
+        )
+        for each in value
+    )
 
 
 def _id(references: str = "") -> Column[Any]:
@@ -332,4 +361,85 @@ audit_head = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False),
     Column("hash", String(), nullable=False),
+)
+
+coordinator_order = Table(
+    "coordinator_order",
+    metadata,
+    _id(),
+    Column("issuer", String(255), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("kind", Choice(OrderKind), nullable=False),
+    Column("state", Choice(OrderState), nullable=False),
+    Column("code", Integer, nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("not_before", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("category", Words, nullable=False),
+    Column("legal_basis", Words, nullable=False),
+    Column("scope", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("targets", Document(_write_targets, _read_targets), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("document", Document(dict, dict), nullable=False),
+    Column("via", Words, nullable=False),
+    Column("incident_id", String(), nullable=False),
+    Column("decision_ids", _texts(), nullable=False),
+    Column("refers_to", String(), nullable=False),
+    Column("confirmed_by", Words, nullable=False),
+    Column("paper_due_at", Moment),
+    Column("paper_id", String(), nullable=False),
+    Column("effects", Document(_write_effects, _read_effects), nullable=False),
+    Column("drill", Boolean, nullable=False),
+    Index("ix_coordinator_order_received", "received_at"),
+    Index("ix_coordinator_order_state", "state", "received_at"),
+    Index("ix_coordinator_order_count", "issuer", "seq"),
+    Index("ix_coordinator_order_refers_to", "refers_to"),
+)
+
+message = Table(
+    "message",
+    metadata,
+    _id(),
+    Column("collection", String(80), nullable=False),
+    Column("subject", String(), nullable=False),
+    Column("document", Document(dict, dict), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", Moment),
+    Column("last_error", Words, nullable=False),
+    Column("sent_at", Moment),
+    Column("receipt", Words, nullable=False),
+    Index("ix_message_due", "sent_at", "created_at"),
+    Index("ix_message_subject", "subject", "created_at"),
+)
+
+poll_cursor = Table(
+    "poll_cursor",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("value", Words, nullable=False),
+)
+
+coordinator_query = Table(
+    "coordinator_query",
+    metadata,
+    _id(),
+    Column("asker", String(255), nullable=False),
+    Column("template", Words, nullable=False),
+    Column("purpose", Words, nullable=False),
+    Column("parameters", Document(dict, dict), nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("state", Choice(QueryState), nullable=False),
+    Column("answer", Document(dict, dict), nullable=False),
+    Column("via", Words, nullable=False),
+    Column("wants_rows", Boolean, nullable=False),
+    Column("rows", Document(list, tuple), nullable=False),
+    Column("decided_by", Words, nullable=False),
+    Column("decided_at", Moment),
+    Column("note", Words, nullable=False),
+    Index("ix_coordinator_query_received", "received_at"),
+    Index("ix_coordinator_query_asker", "asker", "received_at"),
 )

@@ -165,6 +165,10 @@ class OrderStore(Protocol):
         """The highest count seen of an issuer's signed orders; 0 before the first."""
         ...
 
+    def referring(self, order_id: str) -> Sequence[Order]:
+        """Revocations and papers that refer to this order."""
+        ...
+
     def put_message(self, message: Message) -> None: ...
     def due_messages(self, now: datetime, *, limit: int = 100) -> Sequence[Message]:
         """Not sent yet, next attempt not after ``now``; oldest first."""
