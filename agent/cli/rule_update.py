@@ -76,7 +76,7 @@ def update(
 
 
 def find_program() -> str | None:
-    """The suricata-update beside this Python (its environment need not be on the path), else the path's; None for none."""
+    """The suricata-update beside this Python (an environment need not be on the path), else on the path, else None."""
     beside = Path(sys.executable).parent
     return shutil.which("suricata-update", path=beside) or shutil.which("suricata-update")
 
