@@ -22,8 +22,12 @@ from tapwarden.agent.config.schema import Policy as PolicyConfig
 from tapwarden.agent.coordinate.channels import CHANNELS
 from tapwarden.agent.coordinate.notify import NoticeQueue
 from tapwarden.agent.coordinate.outbox import Outbox
+from tapwarden.agent.coordination import Coordination
 from tapwarden.agent.desk import CaseDesk, Means, ReportingRules
 from tapwarden.agent.handling import IncidentHandling
+from tapwarden.agent.ordering import Means as OrderingMeans
+from tapwarden.agent.ordering import centre_of, coordination_of, orders_of
+from tapwarden.agent.orders.desk import Orders
 from tapwarden.agent.report.formats import FORMATTERS
 from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.reporting import clock_rules_of, mailer_of, notices_of
@@ -75,6 +79,8 @@ class Parts:
     handling: IncidentHandling
     clockwork: Clockwork
     notices: NoticeQueue
+    orders: Orders
+    coordination: Coordination | None
 
 
 def first_alert(groups: Sequence[AlertGroup], now: datetime) -> datetime:
@@ -133,6 +139,12 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             followed=clockwork.follow,
             schemes=schemes,
         )
+        ordering_means = OrderingMeans(
+            cases, desk, handling, tuple(mitigators), approval_rules_of(config), clock, new_id
+        )
+        orders = orders_of(config, ordering_means)
+        centre = centre_of(config, layout, cases)
+        closeables.append(centre)
         outbox = open_outbox(config, layout, cases, reporter, clock, clockwork.follow_id)
         yield Parts(
             config,
@@ -151,6 +163,8 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             handling,
             clockwork,
             notices_of(config, cases, clock, mailer_of(config, layout)),
+            orders,
+            coordination_of(config, ordering_means, orders, centre),
         )
     finally:
         for part in closeables:

@@ -35,6 +35,7 @@ class Duties:
             self.look_at_ourselves: STATUS_S,
             self.drop_old: RETENTION_S,
             self.sign_trail: CHECKPOINT_S,
+            self.coordinate: self._parts.config.orders.poll.total_seconds(),
         }
 
     def reconcile(self) -> None:
@@ -52,6 +53,19 @@ class Duties:
         detail = "; ".join(result.problems) or ("enforcing" if enforcing else "dry run: nothing is changed")
         if self._health.set("mitigation", state, detail, verified=result.verified) and result.problems:
             log.warning("mitigation=%s problems=%r", state, result.problems)
+
+    def coordinate(self) -> None:
+        """Orders, determinations and queries in, feedback and answers out."""
+        if self._parts.coordination is None:
+            self._health.set("orders", "off", "no coordinating centre's orders are followed")
+            return
+        try:
+            turn = self._parts.coordination.turn()
+        except StoreError as error:
+            self._health.set("orders", "degraded", f"the case store cannot be read: {error}")
+            return
+        if self._health.set("orders", "degraded" if turn.problem else "ok", turn.problem) and turn.problem:
+            log.warning("orders=degraded problem=%r", turn.problem)
 
     def sign_trail(self) -> None:
         """A signed checkpoint of the audit trail, where something was done since the last."""

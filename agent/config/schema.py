@@ -1,5 +1,6 @@
 """Every key of the configuration. ``tapwarden.yaml`` beside this file documents them; a test keeps the two equal."""
 
+import base64
 import ipaddress
 from datetime import timedelta
 from pathlib import Path
@@ -445,6 +446,85 @@ class Reporting(Section):
         return self
 
 
+def _public_key(value: str) -> str:
+    name, _, key = value.partition(":")
+    try:
+        if name != "ed25519" or len(base64.b64decode(key, validate=True)) != 32:
+            raise ValueError(value)
+    except ValueError:
+        raise ValueError("write the key as the centre shows it: ed25519:<base64 of 32 octets>") from None
+    return value
+
+
+class Issuer(Section):
+    """Whose orders are followed, and the key they are signed with."""
+
+    name: Text
+    public_key: Annotated[str, AfterValidator(_public_key)]
+
+
+class Caller(Section):
+    """Who may send commands and questions to us."""
+
+    name: Text
+    token_file: Text
+
+
+class Reception(Section):
+    """Where a coordinating centre reaches us: OpenC2 commands and queries over HTTPS."""
+
+    enabled: bool = False
+    listen: Address = "127.0.0.1"
+    port: int = Field(default=8690, ge=0, le=65535)
+    callers: tuple[Caller, ...] = ()
+    tls: Tls = Tls()
+    client_ca: str = ""
+
+    @model_validator(mode="after")
+    def _encrypted_beyond_loopback(self) -> "Reception":
+        if not ipaddress.ip_address(self.listen).is_loopback and not self.tls.certificate:
+            raise ValueError(
+                "commands would cross the network readable: set tls.certificate and tls.key, or listen on 127.0.0.1"
+            )
+        if self.enabled and not self.callers:
+            raise ValueError("nobody could call: give callers, each with name and token_file")
+        return self
+
+
+class Orders(Section):
+    """Orders of coordinating centres: whom we follow, how far, and how they reach us."""
+
+    enabled: bool = False
+    name: str = ""
+    issuers: tuple[Issuer, ...] = ()
+    taxii: Annotated[str, AfterValidator(_https)] = ""
+    poll: Duration = timedelta(seconds=10)
+    people: int = Field(default=1, ge=0, le=5)
+    measures: tuple[Literal["block", "reject", "sinkhole"], ...] = ("block", "reject", "sinkhole")
+    longest: Duration = timedelta(days=30)
+    reception: Reception = Reception()
+
+    @model_validator(mode="after")
+    def _followed(self) -> "Orders":
+        if self.enabled and not self.issuers:
+            raise ValueError("no order could be followed: give issuers, each with name and public_key")
+        if not timedelta(seconds=1) <= self.poll <= timedelta(seconds=30):
+            raise ValueError("a revocation has to be through within 60 s: poll every 1s to 30s")
+        if not timedelta(minutes=1) <= self.longest <= timedelta(days=30):
+            raise ValueError("an order lasts at most 30d")
+        return self
+
+
+class Queries(Section):
+    """Questions of coordinating centres: what they are answered, and how often."""
+
+    enabled: bool = False
+    smallest: int = Field(default=5, ge=1, le=1000)
+    per_hour: int = Field(default=60, ge=1, le=10_000)
+    most_rows: int = Field(default=100, ge=1, le=1000)
+    tlp: Literal["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"] = "AMBER"
+
+
 class Dashboard(Section):
     """The web pages."""
 
@@ -476,4 +556,6 @@ class Config(Section):
     triage: Triage = Triage()
     mitigation: Mitigation = Mitigation()
     reporting: Reporting = Reporting()
+    orders: Orders = Orders()
+    queries: Queries = Queries()
     dashboard: Dashboard = Dashboard()

@@ -44,10 +44,8 @@ class OrderState(StrEnum):
     FAILED = "failed"
 
 
-OVER = frozenset(
-    {OrderState.REJECTED, OrderState.EXPIRED, OrderState.REVOKED, OrderState.ROLLED_BACK, OrderState.FAILED}
-)
-"""States in which nothing happens to an order any more."""
+OVER = frozenset({OrderState.REJECTED, OrderState.EXPIRED, OrderState.REVOKED, OrderState.ROLLED_BACK})
+"""States in which nothing happens to an order any more. What failed is tried again until it expires."""
 
 
 @dataclass(frozen=True, slots=True)
