@@ -368,7 +368,7 @@ def reporter_of(config: Config) -> Reporter:
     """Who reports, as configured."""
     contact = config.reporting.contact
     reachable = " ".join(part for part in (contact.name, contact.phone, contact.email) if part)
-    return Reporter(config.reporting.organisation, config.reporting.responsible, reachable)
+    return Reporter(config.reporting.organisation, config.reporting.responsible, reachable, email=contact.email)
 
 
 def policy_of(policy: PolicyConfig) -> Policy:

@@ -1,6 +1,7 @@
 """``tapwarden report``: see, sign off and send reports."""
 
 import json
+from pathlib import Path
 
 import click
 
@@ -8,6 +9,7 @@ from tapwarden.agent.cli.group import Failure, Group, printable
 from tapwarden.agent.cli.incidents import told
 from tapwarden.agent.cli.output import print_fields, print_json, print_table
 from tapwarden.agent.cli.session import invocation, person, session
+from tapwarden.agent.report.formats import FORMATTERS
 from tapwarden.model.report import ReportState
 
 
@@ -67,6 +69,41 @@ def show(report_id: str) -> None:
         }
     )
     click.echo(printable(json.dumps(dict(found.body), indent=2, ensure_ascii=False)))
+
+
+@report.command()
+@click.argument("report_id")
+@click.option("--format", "name", default="json", show_default=True, help="One of `report formats`.")
+@click.option(
+    "--to", "path", type=click.Path(path_type=Path, dir_okay=False), help="A file  [default: standard output]."
+)
+def export(report_id: str, name: str, path: Path | None) -> None:
+    """Write a report in a format."""
+    if name not in FORMATTERS:
+        raise click.UsageError(f"there is no format {name}; there are {', '.join(FORMATTERS)}")
+    with session() as parts:
+        found = parts.cases.report(report_id)
+        incident = parts.cases.incident(found.incident_id) if found else None
+        if found is None or incident is None:
+            raise KeyError(report_id)
+    try:
+        payload = FORMATTERS[name].format(found, incident)
+    except ValueError as error:
+        raise Failure(f"cannot be written as {name}: {error}") from error
+    if path is None:
+        click.echo(payload, nl=False)
+        return
+    path.write_bytes(payload)
+    told({"path": str(path), "octets": len(payload)}, f"{len(payload)} octets of {name} in {path}")
+
+
+@report.command()
+def formats() -> None:
+    """The formats a report can be written in."""
+    if invocation().as_json:
+        print_json({name: formatter.media_type for name, formatter in FORMATTERS.items()})
+        return
+    print_table(["format", "media type"], [(name, one.media_type) for name, one in FORMATTERS.items()], empty="")
 
 
 @report.command("sign-off")

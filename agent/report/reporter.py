@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 TLP_LABELS = ("RED", "AMBER+STRICT", "AMBER", "GREEN", "CLEAR")
-"""Traffic Light Protocol 2.0, FIRST."""
+"""Traffic Light Protocol 2.0, FIRST; what may be told to fewest first."""
+
+PAP_LABELS = ("RED", "AMBER", "GREEN", "CLEAR")
+"""Permissible Actions Protocol: what a receiver may do with what it is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,8 @@ class Reporter:
     contact_24x7: str
     agent: str = "tapwarden"
     tlp: str = "AMBER"
+    pap: str = "AMBER"
+    email: str = ""
 
     def __post_init__(self) -> None:
         if self.tlp not in TLP_LABELS:

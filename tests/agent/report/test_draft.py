@@ -28,7 +28,7 @@ from tapwarden.model.report import Report, ReportState, Stage
 T0 = datetime(2026, 11, 24, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 PROFILE = shipped_profiles()["generic-24h"]
-REPORTER = Reporter("Example Networks", "Ann Lee", "+86 10 0000 0000", tlp="AMBER")
+REPORTER = Reporter("Example Networks", "Ann Lee", "+86 10 0000 0000", tlp="AMBER", email="soc@example.org")
 INCIDENT = Incident(
     id="i1",
     title="beacon to evil.example",
