@@ -32,7 +32,7 @@ from traffic import START, Traffic
 from tapwarden.agent.clock import SystemClock
 from tapwarden.agent.store.classes import EventClass, class_of
 from tapwarden.agent.store.elastic import ElasticEventStore, Settings
-from tapwarden.agent.store.elastic.document import document
+from tapwarden.agent.store.elastic.document import documents
 from tapwarden.agent.store.embedded import EmbeddedEventStore
 from tapwarden.agent.store.spool.drain import BATCH_EVENTS
 from tapwarden.model.event import Event, EventQuery
@@ -188,7 +188,8 @@ def compare(store: ElasticEventStore, other: ElasticEventStore, client: Elastics
 def action(event: Event, store: ElasticEventStore) -> dict[str, Any]:
     """A ready-made document."""
     name = store.partitions.names[class_of(event.kind)]
-    return {"_op_type": "create", "_index": name, "_id": event.id, "_source": orjson.loads(document(event))}
+    document = documents([event], {}, name).document(0)
+    return {"_op_type": "create", "_index": name, "_id": event.id, "_source": orjson.loads(document)}
 
 
 @contextmanager

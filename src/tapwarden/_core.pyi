@@ -1,6 +1,6 @@
 """The native core. Batches of events come out; packets never do. Long work releases the interpreter lock."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 __version__: str
@@ -46,6 +46,43 @@ class Batch:
     def lines(self) -> list[bytes]: ...
     def kinds(self) -> dict[str, int]:
         """How many records of each ``event_type``."""
+
+@final
+class Documents:
+    """Events as Elasticsearch documents: ECS fields, and the EVE record under ``suricata.eve``.
+
+    ``records`` are EVE records (JSON texts), ``origins`` says where each came from. A document goes to the index that
+    ``series`` names for its event type, else to ``other``. Without ``whole``, ``suricata.eve`` holds only type and
+    flow. ``odd`` is called for a record that is written in a way the core does not read (a time unlike the engine's,
+    lone surrogates) with its number, and gives time (microseconds since 1970), id and plain JSON text, or None for what
+    is no record; the document of such a record keeps its text as well. Methods raise IndexError for a number that has
+    no document.
+    """
+
+    def __new__(
+        cls,
+        records: Sequence[bytes],
+        origins: Sequence[str],
+        series: Mapping[str, str],
+        other: str,
+        odd: Callable[[int], tuple[int, str, bytes] | None],
+        *,
+        whole: bool = True,
+    ) -> Documents: ...
+    def __len__(self) -> int:
+        """How many records there were."""
+    @property
+    def ids(self) -> list[str]:
+        """The id of each, as ``model.event.Event`` has it; "" where there is no document."""
+    @property
+    def sizes(self) -> list[int]:
+        """Octets of each document, 0 where there is none."""
+    def groups(self, numbers: Sequence[int]) -> list[tuple[str, int, int, list[int]]]:
+        """These documents by index: name, earliest and latest time (microseconds since 1970), numbers."""
+    def document(self, number: int) -> bytes:
+        """One document as JSON text."""
+    def body(self, numbers: Sequence[int], *, gzip: bool = False) -> bytes:
+        """The body of a bulk request that creates these documents (NDJSON), packed on request."""
 
 @final
 class CaptureFile:

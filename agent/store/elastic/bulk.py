@@ -1,19 +1,20 @@
 """Bulk requests: one of them sent until each of its documents has an answer that is final."""
 
-import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elastic_transport import SerializationError, TransportError
 from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
 
-from tapwarden.agent.store.classes import EventClass
 from tapwarden.agent.store.elastic.connection import talking
 from tapwarden.model.errors import StoreError
 from tapwarden.model.event import Event
+
+if TYPE_CHECKING:
+    from tapwarden._core import Documents
 
 CHUNK_OCTETS = 1 << 20
 """Of one request before compression: several of them are under way at once, so that no core of the cluster waits."""
@@ -35,31 +36,44 @@ AWAY_PATIENCE_S = 3.0
 ANSWER = "items.*.status,items.*._index,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 
 
-@dataclass(slots=True)
-class Item:
-    """A document to create under the event's id in an alias or data stream, that of its class."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Documents to create: those of these numbers. ``ids`` has the id of each event, documents or not."""
+
+    events: Sequence[Event]
+    documents: "Documents"
+    ids: Sequence[str]
+    numbers: Sequence[int]
+
+    def of(self, numbers: Sequence[int]) -> "Request":
+        """Some of them."""
+        return Request(self.events, self.documents, self.ids, numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An event whose document the server takes in no case, with its reason."""
 
     event: Event
     id: str
-    kept: EventClass
-    name: str
-    octets: bytes
+    reason: str
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a request's items. ``created`` says in which index; ``refused`` are those the server takes in no
-    case, with its reason. ``missing``: there is no index to write to, the rest was not sent."""
+    """What became of a request's documents. ``created`` has their ids by the index that took them. ``missing``: there
+    is no index to write to, the rest was not sent."""
 
-    created: dict[str, str] = field(default_factory=dict)
+    created: dict[str, list[str]] = field(default_factory=dict)
     known: int = 0
-    refused: list[tuple[Item, str]] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
     missing: bool = False
     retried: int = 0
 
     def add(self, other: "Outcome") -> None:
         """Take in what became of others."""
-        self.created |= other.created
+        for index, ids in other.created.items():
+            self.created.setdefault(index, []).extend(ids)
         self.known += other.known
         self.refused += other.refused
         self.missing = self.missing or other.missing
@@ -67,7 +81,7 @@ class Outcome:
 
 
 class Bulk:
-    """Sends items; usable from several threads at once. Raises StoreError."""
+    """Sends requests; usable from several threads at once. Raises StoreError."""
 
     def __init__(
         self,
@@ -81,7 +95,7 @@ class Bulk:
         self._client, self._compress = client, compress
         self._pause, self._monotonic, self._random = pause, monotonic, random
 
-    def send(self, items: Sequence[Item], *, data_stream: bool) -> Outcome:
+    def send(self, request: Request, *, data_stream: bool) -> Outcome:
         """Create these documents; what is busy is tried again for a while.
 
         Where an answer was lost, what the server then says is there already counts as created.
@@ -90,8 +104,8 @@ class Bulk:
         begun = self._monotonic()
         deadline = begun + PATIENCE_S
         pause_s = FIRST_PAUSE_S
-        waiting, uncertain = list(items), False
-        while waiting:
+        waiting, uncertain = request, False
+        while waiting.numbers:
             trouble: StoreError | None = None
             try:
                 with talking("store events"):
@@ -110,13 +124,13 @@ class Bulk:
                     deadline = min(deadline, begun + AWAY_PATIENCE_S)
             else:
                 waiting, trouble = self._settle(waiting, answers, outcome, uncertain)
-            if not waiting or outcome.missing:
+            if not waiting.numbers or outcome.missing:
                 break
             if self._monotonic() + pause_s > deadline:
                 raise trouble or StoreError("cannot store events")
             self._pause(pause_s * (0.5 + self._random.random()))
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-            outcome.retried += len(waiting)
+            outcome.retried += len(waiting.numbers)
         return outcome
 
     def delete(self, index: str, ids: Sequence[str]) -> None:
@@ -125,85 +139,81 @@ class Bulk:
         with talking("remove what is stored twice"):
             self._post(lines, {})
 
-    def _request(self, items: Sequence[Item], data_stream: bool) -> Sequence[dict[str, Any]]:
-        lines = b"".join(
-            b'{"create":{"_index":"%b","_id":"%b"}}\n%b\n' % (item.name.encode(), item.id.encode(), item.octets)
-            for item in items
-        )
+    def _request(self, request: Request, data_stream: bool) -> Sequence[dict[str, Any]]:
+        lines = request.documents.body(request.numbers, gzip=self._compress)
         # never let a missing alias become an index of that name
         target = {"require_data_stream" if data_stream else "require_alias": "true"}
-        answer = self._post(lines, target | {"filter_path": ANSWER})
+        answer = self._post(lines, target | {"filter_path": ANSWER}, packed=self._compress)
         answers: Sequence[dict[str, Any]] = answer.get("items", ()) if isinstance(answer, dict) else ()
-        if len(answers) != len(items):
+        if len(answers) != len(request.numbers):
             raise StoreError("cannot store events: the answer is damaged")
         return answers
 
-    def _post(self, lines: bytes, params: dict[str, str]) -> Any:
+    def _post(self, lines: bytes, params: dict[str, str], *, packed: bool = False) -> Any:
         headers = {"content-type": "application/x-ndjson", "accept": "application/json"}
-        if self._compress:
-            # level 1: five times as fast as the client's own 9, for a tenth more octets
-            packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-            lines = packer.compress(lines) + packer.flush()
+        if packed:
             headers["content-encoding"] = "gzip"
         return self._client.perform_request("POST", "/_bulk", params=params, headers=headers, body=lines).body
 
     def _settle(
-        self, items: Sequence[Item], answers: Sequence[dict[str, Any]], outcome: Outcome, uncertain: bool
-    ) -> tuple[list[Item], StoreError | None]:
+        self, request: Request, answers: Sequence[dict[str, Any]], outcome: Outcome, uncertain: bool
+    ) -> tuple[Request, StoreError | None]:
         """Take in the answers; what has to be sent again, and why."""
-        again: list[Item] = []
+        again: list[int] = []
         trouble: StoreError | None = None
-        for item, answer in zip(items, answers, strict=True):
+        for number, answer in zip(request.numbers, answers, strict=True):
             result = answer.get("create", answer)
-            status = result.get("status")
+            status, id_ = result.get("status"), request.ids[number]
             if status == CREATED or (status == KNOWN and uncertain):
-                outcome.created[item.id] = result.get("_index", "")
+                outcome.created.setdefault(result.get("_index", ""), []).append(id_)
             elif status == KNOWN:
                 outcome.known += 1
             elif status == BAD:
-                outcome.refused.append((item, _reason(result)))
+                outcome.refused.append(Refused(request.events[number], id_, _reason(result)))
             elif status == GONE:
                 outcome.missing = True
             elif status in BUSY:
-                again.append(item)
+                again.append(number)
                 trouble = trouble or StoreError(f"cannot store events: {_reason(result)} ({status})")
             else:
                 raise StoreError(f"cannot store events: {_reason(result)} ({status})")
-        return again, trouble
+        return request.of(again), trouble
 
-    def _halved(self, error: StoreError, items: Sequence[Item], data_stream: bool) -> Sequence[Outcome] | None:
+    def _halved(self, error: StoreError, request: Request, data_stream: bool) -> Sequence[Outcome] | None:
         """For a request that is too large for the server or something before it: both halves by themselves."""
         cause = error.__cause__
-        if not isinstance(cause, ApiError) or cause.status_code != 413 or len(items) < 2:
+        if not isinstance(cause, ApiError) or cause.status_code != 413 or len(request.numbers) < 2:
             return None
-        middle = len(items) // 2
-        return [self.send(half, data_stream=data_stream) for half in (items[:middle], items[middle:])]
+        middle = len(request.numbers) // 2
+        halves = request.numbers[:middle], request.numbers[middle:]
+        return [self.send(request.of(half), data_stream=data_stream) for half in halves]
 
 
 class Sending:
-    """Items sent in requests of bounded size, several under way at once; while they are, the next can be prepared."""
+    """Requests of bounded size, several under way at once; while they are, the next can be prepared."""
 
     def __init__(self, bulk: Bulk, senders: Executor, *, data_stream: bool) -> None:
         self._bulk, self._senders, self._data_stream = bulk, senders, data_stream
         self._under_way: list[Future[Outcome]] = []
 
-    def send(self, items: Sequence[Item]) -> None:
+    def send(self, request: Request) -> None:
         """Send these as well; waits while too many requests are under way."""
-        chunk: list[Item] = []
+        sizes = request.documents.sizes
+        chunk: list[int] = []
         octets = 0
-        for item in items:
-            chunk.append(item)
-            octets += len(item.octets)
-            if octets >= CHUNK_OCTETS or len(chunk) >= CHUNK_DOCUMENTS:
-                self._submit(chunk)
+        for number in request.numbers:
+            chunk.append(number)
+            octets += sizes[number]
+            if octets >= CHUNK_OCTETS:
+                self._submit(request.of(chunk))
                 chunk, octets = [], 0
         if chunk:
-            self._submit(chunk)
+            self._submit(request.of(chunk))
 
-    def _submit(self, chunk: Sequence[Item]) -> None:
+    def _submit(self, request: Request) -> None:
         if len(self._under_way) >= PARALLEL:
             self._under_way[-PARALLEL].exception()  # what is prepared must not pile up
-        self._under_way.append(self._senders.submit(self._bulk.send, chunk, data_stream=self._data_stream))
+        self._under_way.append(self._senders.submit(self._bulk.send, request, data_stream=self._data_stream))
 
     def outcome(self) -> Outcome:
         """What became of all of them, once there is an answer for each. Raises StoreError."""

@@ -9,7 +9,6 @@ from typing import Any
 from tapwarden.agent.store.elastic import query as clauses
 from tapwarden.agent.store.elastic.connection import talking
 from tapwarden.agent.store.elastic.document import event_of
-from tapwarden.agent.store.elastic.ecs import name_of
 from tapwarden.agent.store.elastic.summary import Search, time_of
 from tapwarden.model.event import Bucket, Event
 from tapwarden.model.hunt import HuntMatch, HuntResult, TimeSpan
@@ -65,7 +64,7 @@ _TERMS: Mapping[IndicatorType, Callable[[str], Terms]] = {
     IndicatorType.IP: lambda value: [(field, clauses.network(value)) for field in ("source.ip", "destination.ip")],
     IndicatorType.NETWORK: lambda value: [(field, clauses.network(value)) for field in ("source.ip", "destination.ip")],
     IndicatorType.IP_PORT: _address_and_port,
-    IndicatorType.DOMAIN: lambda value: [("tapwarden.domain", name_of(value))],
+    IndicatorType.DOMAIN: lambda value: [("tapwarden.domain", clauses.name_of(value))],
     IndicatorType.URL: lambda value: [
         ("url.full", f"{scheme}{clauses.url_key(value)}") for scheme in ("http://", "https://")
     ],

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tapwarden.agent.store.elastic.document import EARLIEST, LATEST
-from tapwarden.agent.store.elastic.ecs import name_of
 from tapwarden.model.event import EventQuery
 
 Clause = dict[str, Any]
+
+NAME_CHARACTERS_MAX = 1024
 
 Words = Callable[[str], Sequence[str]]
 """The words that the index makes of a text."""
@@ -29,6 +30,14 @@ FIELDS = {
 
 HASH_FIELDS = {32: "file.hash.md5", 40: "file.hash.sha1", 64: "file.hash.sha256"}
 JA_FIELDS = ("tls.client.ja3", "tls.server.ja3s", "tls.client.ja4")
+
+
+def name_of(text: str) -> str:
+    """A domain name as it is indexed (``name_of`` of the core): lower case, no port, no dot at its end."""
+    name = text[:NAME_CHARACTERS_MAX].lower()
+    if not name.startswith("["):
+        name = name.partition(":")[0]
+    return name.rstrip(".")
 
 
 def query_of(query: EventQuery, words: Words) -> Clause:

@@ -7,24 +7,27 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tapwarden.agent.store.classes import EventClass, class_of
+from tapwarden.agent.store.classes import CLASS_OF_KIND, EventClass
 from tapwarden.agent.store.elastic import hunt as hunting
 from tapwarden.agent.store.elastic import query as clauses
 from tapwarden.agent.store.elastic import summary
-from tapwarden.agent.store.elastic.bulk import CHUNK_DOCUMENTS, PARALLEL, Bulk, Item, Outcome, Sending
+from tapwarden.agent.store.elastic.bulk import CHUNK_DOCUMENTS, PARALLEL, Bulk, Outcome, Refused, Request, Sending
 from tapwarden.agent.store.elastic.connection import BadRequestError, Settings, connect, is_loopback, reason_of, talking
-from tapwarden.agent.store.elastic.document import document, event_of
+from tapwarden.agent.store.elastic.document import documents, event_of, moment_of
 from tapwarden.agent.store.elastic.partitions import Partition, Partitions
 from tapwarden.model.errors import StoreError
 from tapwarden.model.event import Bucket, Event, EventGroup, EventOrder, EventPage, EventQuery, StoreStatus, TopEntry
 from tapwarden.model.hunt import HuntResult
 from tapwarden.model.indicator import Indicator
+
+if TYPE_CHECKING:
+    from tapwarden._core import Documents
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,16 @@ PAGE_MAX = 10_000
 DEAD_LETTERS_OCTETS_MAX = 64 << 20
 
 CURSOR_FORMAT = "strict_date_optional_time_nanos"
+
+
+@dataclass(slots=True)
+class Written:
+    """What one ``append`` offered: ids, the index of each series, how many were there before or are no records."""
+
+    ids: set[str] = field(default_factory=set)
+    indices: dict[str, str] = field(default_factory=dict)
+    stored_before: int = 0
+    rejected: int = 0
 
 
 class ElasticEventStore:
@@ -62,6 +75,7 @@ class ElasticEventStore:
         self._client = connect(settings)
         self.partitions = Partitions(self._client, settings, monotonic)
         self._names = list(self.partitions.names.values())
+        self._class_of_series = {name: kept for kept, name in self.partitions.names.items()}
         self._bulk = Bulk(
             self._client,
             compress=settings.compress and not all(is_loopback(url) for url in settings.urls),
@@ -93,97 +107,96 @@ class ElasticEventStore:
         if not events:
             return 0
         sending = Sending(self._bulk, self._senders, data_stream=self.partitions.data_streams)
-        expected: dict[EventClass, str] = {}
-        offered: dict[str, EventClass] = {}
-        stored_before = 0
+        written = Written()
         for start in range(0, len(events), CHUNK_DOCUMENTS):
-            by_class: dict[EventClass, list[Item]] = {}
-            for event in events[start : start + CHUNK_DOCUMENTS]:
-                item = self._item(event)
-                if item is not None and item.id not in offered:
-                    offered[item.id] = item.kept
-                    by_class.setdefault(item.kept, []).append(item)
-            fresh: list[Item] = []
-            for kept, items in by_class.items():
-                series = self.partitions.series(kept)
-                expected.setdefault(kept, series.current)
-                times = [item.event.timestamp for item in items]
-                stored = series.holding(series.older_within(min(times), max(times)), [item.id for item in items])
-                stored_before += len(stored)
-                fresh += [item for item in items if item.id not in stored] if stored else items
+            request = self._prepare(events[start : start + CHUNK_DOCUMENTS], written)
             self._unseen = True
-            sending.send(fresh)
+            sending.send(request)
         outcome = sending.outcome()
         if outcome.refused:
             self._take_back(outcome)
         if outcome.missing:
             self.partitions.forget()
             raise StoreError("an index was removed; it is made anew")
-        twice = sum(self._settle_roll_over(kept, index, offered, outcome) for kept, index in expected.items())
-        new = len(outcome.created) - twice
-        self._count(appended=new, duplicates=stored_before + outcome.known + twice, retried=outcome.retried)
+        twice = self._settle_roll_over(written, outcome)
+        new = sum(map(len, outcome.created.values())) - twice
+        duplicates = written.stored_before + outcome.known + twice
+        self._count(appended=new, duplicates=duplicates, retried=outcome.retried, rejected=written.rejected)
         self.partitions.roll()
         return new
 
-    def _item(self, event: Event) -> Item | None:
-        """The event as it is sent; None, and counted, for what is no JSON object."""
-        parsed_before = "eve" in vars(event)
-        try:
-            octets = document(event)
-            kept = class_of(event.kind)
-            return Item(event, event.id, kept, self.partitions.names[kept], octets)
-        except (ValueError, RecursionError):
-            self._count(rejected=1)
-            return None
-        finally:
-            if not parsed_before:
-                # thousands of parsed records kept alive cost the garbage collector more than parsing takes
-                vars(event).pop("eve", None)
+    def _prepare(self, events: Sequence[Event], written: "Written") -> Request:
+        """The documents of these events that are to be created; not of what older indices have already."""
+        made = self._documents(events)
+        ids = made.ids
+        offered = []
+        for number, id_ in enumerate(ids):
+            if not id_:
+                written.rejected += 1
+            elif id_ not in written.ids:
+                written.ids.add(id_)
+                offered.append(number)
+        fresh: list[int] = []
+        for name, first, last, numbers in made.groups(offered):
+            series = self.partitions.series(self._class_of_series[name])
+            written.indices.setdefault(name, series.current)
+            older = series.older_within(moment_of(first), moment_of(last))
+            stored = series.holding(older, [ids[number] for number in numbers]) if older else ()
+            written.stored_before += len(stored)
+            fresh += [number for number in numbers if ids[number] not in stored] if stored else numbers
+        return Request(events, made, ids, fresh)
+
+    def _documents(self, events: Sequence[Event], *, whole: bool = True) -> "Documents":
+        names = self.partitions.names
+        series = {kind: names[kept] for kind, kept in CLASS_OF_KIND.items()}
+        return documents(events, series, names[EventClass.NETWORK], whole=whole)
 
     def _take_back(self, outcome: Outcome) -> None:
         """What the server refused is sent in a reduced form, what it refuses in that is put aside."""
         self._count(reduced=len(outcome.refused))
         sending = Sending(self._bulk, self._senders, data_stream=self.partitions.data_streams)
-        sending.send([replace(item, octets=document(item.event, whole=False)) for item, _ in outcome.refused])
+        events = [refused.event for refused in outcome.refused]
+        made = self._documents(events, whole=False)
+        sending.send(Request(events, made, made.ids, range(len(events))))
         outcome.refused = []
         reduced = sending.outcome()
         refused, reduced.refused = reduced.refused, []
         outcome.add(reduced)
-        if not refused:
-            return
-        self._count(rejected=len(refused))
-        for item, reason in refused:
-            log.error("store=elasticsearch refused=%r reason=%r", item.event.origin, reason)
+        if refused:
+            self._count(rejected=len(refused))
+            self._put_aside(refused)
+
+    def _put_aside(self, refused: Sequence[Refused]) -> None:
+        for one in refused:
+            log.error("store=elasticsearch refused=%r reason=%r", one.event.origin, one.reason)
         try:
             with self._dead_letters.open("ab") as file:
-                for item, reason in refused:
+                for one in refused:
                     if file.tell() > DEAD_LETTERS_OCTETS_MAX:
                         self._count(dead_letters_dropped=1)
                         continue
-                    record = item.event.raw.decode("utf-8", "backslashreplace")
-                    letter = {"reason": reason, "id": item.id, "origin": item.event.origin, "record": record}
+                    record = one.event.raw.decode("utf-8", "backslashreplace")
+                    letter = {"reason": one.reason, "id": one.id, "origin": one.event.origin, "record": record}
                     file.write(json.dumps(letter).encode() + b"\n")
         except OSError as error:
             raise StoreError(f"cannot put refused events aside in {self._dead_letters}: {error.strerror}") from error
 
-    def _settle_roll_over(
-        self, kept: EventClass, expected: str, offered: Mapping[str, EventClass], outcome: Outcome
-    ) -> int:
+    def _settle_roll_over(self, written: "Written", outcome: Outcome) -> int:
         """Another writer started a new index meanwhile: what the one before had already is removed from it again."""
-        elsewhere: dict[str, list[str]] = {}
-        for id_, index in outcome.created.items():
-            if index != expected and offered[id_] is kept:
-                elsewhere.setdefault(index, []).append(id_)
         twice = 0
-        for index, moved in elsewhere.items():
-            series = self.partitions.series(kept)
-            series.learn()
-            self._refresh()
-            stored = series.holding([expected], moved)
-            if stored:
-                self._bulk.delete(index, sorted(stored))
-                self._unseen = True
-                twice += len(stored)
+        for index, ids in outcome.created.items():
+            name = index.removeprefix(".ds-")
+            for series_name, expected in written.indices.items():
+                if index == expected or not name.startswith(f"{series_name}-"):
+                    continue
+                series = self.partitions.series(self._class_of_series[series_name])
+                series.learn()
+                self._refresh()
+                stored = series.holding([expected], ids)
+                if stored:
+                    self._bulk.delete(index, sorted(stored))
+                    self._unseen = True
+                    twice += len(stored)
         return twice
 
     # reading

@@ -8,6 +8,7 @@
 )]
 
 mod batch;
+mod documents;
 mod engine;
 mod indicators;
 mod rules;
@@ -20,6 +21,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("HYPERSCAN", cfg!(feature = "hyperscan"))?;
     m.add_class::<batch::Batch>()?;
+    m.add_class::<documents::Documents>()?;
     m.add_class::<engine::Engine>()?;
     m.add_class::<indicators::IndicatorSet>()?;
     m.add_class::<rules::RuleSet>()?;

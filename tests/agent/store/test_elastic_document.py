@@ -1,5 +1,6 @@
 """Events as ECS documents: what is where, and that the same event comes back whatever its record holds."""
 
+import gzip
 import json
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapwarden.agent.store.elastic.document import document, event_of
+from tapwarden.agent.store.elastic.document import documents, event_of, moment_of
+from tapwarden.agent.store.elastic.query import name_of
 from tapwarden.agent.store.elastic.template import FIELDS
 from tapwarden.model.event import Event
 
@@ -29,6 +31,11 @@ def event(**members: Any) -> Event:
         "host": "gate",
     }
     return Event(json.dumps(record | members, separators=(",", ":")).encode(), "eve:1")
+
+
+def document(event: Event, *, whole: bool = True) -> bytes:
+    """Its document as text."""
+    return documents([event], {}, "events", whole=whole).document(0)
 
 
 def ecs(**members: Any) -> dict[str, Any]:
@@ -271,3 +278,59 @@ def test_any_record_becomes_a_document_that_gives_it_back(record: dict[str, Any]
     before = Event(raw, origin)
     for whole in (True, False):
         assert event_of(orjson.loads(document(before, whole=whole))) == before
+
+
+@given(record=RECORDS, origin=TEXT)
+def test_a_document_is_under_its_event_s_id_in_the_index_of_its_type(record: dict[str, Any], origin: str) -> None:
+    before = Event(json.dumps(record).encode(), origin)
+    made = documents([before], {"dns": "names"}, "others")
+    assert made.ids == [before.id]
+    [(index, first, last, numbers)] = made.groups([0])
+    assert (index, numbers) == ("names" if record.get("event_type") == "dns" else "others", [0])
+    assert moment_of(first) == moment_of(last) == before.timestamp
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        "2026-11-24T11:00:00.123456+0800",
+        "2026-11-24 11:00:00.1+08",
+        "20261124",
+        "0001-01-01T00:00:00+0800",
+        "9999-12-31",
+    ],
+)
+def test_times_mean_what_the_model_says_however_they_are_written(timestamp: str) -> None:
+    one = event(timestamp=timestamp)
+    made = documents([one], {}, "")
+    assert (made.ids, moment_of(made.groups([0])[0][1])) == ([one.id], one.timestamp)
+
+
+def test_a_body_has_an_action_and_a_document_a_line_each_packed_if_asked_for() -> None:
+    some = [event(event_type="dns"), Event(b"[]"), event(event_type="flow"), Event(b"\xff")]
+    made = documents(some, {"dns": "names"}, "others")
+    assert (len(made), made.ids) == (4, [some[0].id, "", some[2].id, ""])
+    assert made.sizes == [len(made.document(0)), 0, len(made.document(2)), 0]
+    body = made.body([2, 0])
+    lines = [orjson.loads(line) for line in body.splitlines()]
+    assert lines[0] == {"create": {"_index": "others", "_id": some[2].id}}
+    assert lines[1]["suricata"]["eve"] == some[2].eve
+    assert lines[2] == {"create": {"_index": "names", "_id": some[0].id}}
+    assert gzip.decompress(made.body([2, 0], gzip=True)) == body
+    for missing in (1, 4):
+        with pytest.raises(IndexError):
+            made.body([missing])
+
+
+@pytest.mark.parametrize("name", ["A.Example.", "a.example:8080", "[2001:db8::1]:80", "É.example..", "", ".", ":80"])
+def test_a_name_is_asked_for_as_it_is_indexed(name: str) -> None:
+    found = ecs(event_type="tls", tls={"sni": name}).get("related", {}).get("hosts", [""])
+    assert found == [name_of(name)]
+
+
+def test_a_record_nested_deeper_than_json_readers_go_is_kept_as_text() -> None:
+    deep = event(event_type="alert", alert={"signature_id": 1}, nested=0)
+    raw = deep.raw.replace(b'"nested":0', b'"nested":' + b"[" * 500 + b"]" * 500)
+    doc = orjson.loads(document(Event(raw)))
+    assert doc["rule"] == {"id": "1"}
+    assert event_of(doc).raw == raw

@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod anomaly;
+pub mod ecs;
 pub mod flow;
 pub mod header;
 pub mod json;
