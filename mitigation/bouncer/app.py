@@ -36,6 +36,8 @@ LISTS = {
 }
 """The lists there are, and what is in each."""
 
+FORMATS = ("plain", "csv", "json", "dnsmasq")
+"""How a list is written; dnsmasq's is a servers-file."""
 ORIGIN, KIND = "tapwarden", "ban"
 
 
@@ -102,9 +104,9 @@ def make_app(listing: Listing, keys: Keys, now: Callable[[], float]) -> FastAPI:
     def plain(request: Request, kind: str, format_: str = Query("plain", alias="format")) -> Response:
         name, at = caller(request), now()
         kind = kind.removesuffix(".txt")
-        if kind not in LISTS or format_ not in ("plain", "csv", "json"):
-            known = ", ".join(LISTS)
-            return PlainTextResponse(f"lists: {known}; format: plain, csv, json\n", status_code=404)
+        if kind not in LISTS or format_ not in FORMATS or (format_ == "dnsmasq" and kind != "domains"):
+            known, formats = ", ".join(LISTS), ", ".join(FORMATS)
+            return PlainTextResponse(f"lists: {known}; format: {formats} (dnsmasq: domains only)\n", status_code=404)
         entries = [one for one in listing.all(LISTS[kind]) if one.ends_at > at and _in_family(one, kind)]
         etag = f'"{hashlib.sha256(repr([format_, *entries]).encode()).hexdigest()[:32]}"'
         listing.told(name, at)
@@ -133,6 +135,10 @@ def _written(entries: Sequence[Listed], format_: str, at: float, headers: dict[s
             for one in entries
         ]
         return Response("\r\n".join(["value,type,seconds", *rows, ""]), media_type="text/csv", headers=headers)
+    if format_ == "dnsmasq":
+        # A server of its own for the name and all below it, and none given: the name does not exist.
+        lines = [f"server=/{one.target.value}/\n" for one in entries if one.target.type is TargetType.DOMAIN]
+        return PlainTextResponse("".join(lines), headers=headers)
     return PlainTextResponse("".join(f"{one.target.value}\n" for one in entries), headers=headers)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from resolvers import Resolvers
 
 from tapwarden.mitigation.bouncer import Bouncer
 from tapwarden.mitigation.namespace import inside
@@ -155,6 +156,34 @@ def test_lists_are_plain_text_by_type_and_not_sent_again_unchanged(
     bouncer.withdraw([act("198.18.7.1")])
     assert get("/lists/addresses", X_Api_Key=KEY, If_None_Match=etag).status_code == 200
     assert get("/lists/passwords").status_code == 404
+
+
+def test_dnsmasq_reads_the_list_of_names(
+    bouncer: Bouncer,
+    get: Callable[..., httpx.Response],
+    act: Callable[..., Action],
+    now: datetime,
+    netns: str,
+    tmp_path: Path,
+) -> None:
+    alone = act(Target(TargetType.HOSTNAME, "www.good.example"))
+    bouncer.apply([act("c2.example"), alone, act("198.18.7.1")], now)
+    listed = tmp_path / "servers"
+    listed.write_text("")
+    servers = Resolvers(netns, tmp_path)
+    try:
+        servers.authority()
+        dnsmasq = servers.dnsmasq(file=listed)
+        assert dnsmasq.ask("www.c2.example") == "198.18.0.67"
+        listed.write_text(get("/lists/domains?format=dnsmasq").text)
+        dnsmasq.reload()
+        assert dnsmasq.comes_to("www.c2.example", "nxdomain")
+        assert dnsmasq.ask("c2.example") == "nxdomain"
+        # dnsmasq has no way to say a name without those below it: it is left out.
+        assert dnsmasq.ask("www.good.example") == "198.18.0.67"
+    finally:
+        servers.stop()
+    assert get("/lists/addresses?format=dnsmasq").status_code == 404
 
 
 def test_without_a_key_nothing_is_said(get: Callable[..., httpx.Response]) -> None:

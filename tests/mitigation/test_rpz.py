@@ -33,7 +33,7 @@ NOTIFY = (f"127.0.0.1@{RESOLVER_PORT}",)
 
 @pytest.fixture
 def servers(netns: str, tmp_path: Path) -> Iterator[Resolvers]:
-    for program in ("named", "unbound"):
+    for program in ("named", "unbound", "pdns_recursor", "kresd"):
         if not (shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")):
             pytest.skip(f"{program} is not installed")
     started = Resolvers(netns, tmp_path)
@@ -106,7 +106,16 @@ def test_unbound_transfers_the_zone(
     assert rpz.counters["axfr"] + rpz.counters["ixfr"] >= 3
 
 
-@pytest.mark.parametrize("kind", ["bind", "unbound"])
+def test_powerdns_transfers_the_zone_signed(
+    servers: Resolvers, make: Callable[..., Rpz], block: Callable[..., Action], now: datetime
+) -> None:
+    rpz = make(tsig=KEY)
+    started = servers.powerdns(primary=rpz.port)
+    the_zone_does_what_was_decided(rpz, Resolver(started.netns), block, now)
+    assert rpz.counters["ixfr"] >= 2
+
+
+@pytest.mark.parametrize("kind", ["bind", "unbound", "powerdns", "knot"])
 def test_a_resolver_reads_the_zone_file(
     kind: str, servers: Resolvers, make: Callable[..., Rpz], block: Callable[..., Action], now: datetime, tmp_path: Path
 ) -> None:
@@ -122,7 +131,7 @@ def test_a_resolver_reads_the_zone_file(
                     return True
             return False
 
-    started = servers.bind(file=path) if kind == "bind" else servers.unbound(file=path)
+    started = getattr(servers, kind)(file=path)
     the_zone_does_what_was_decided(rpz, Reloading(started.netns, started.reload), block, now)
     assert "decision d-1" in path.read_text()
 

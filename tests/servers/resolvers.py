@@ -80,13 +80,52 @@ rpz:
 {source}
 """
 
+POWERDNS = """
+local-address=127.0.0.1
+local-port={port}
+socket-dir={folder}
+daemon=no
+dnssec=off
+setuid=
+security-poll-suffix=
+hint-file=no
+lua-config-file={folder}/rpz.lua
+forward-zones=c2.example=127.0.0.1:{authority},good.example=127.0.0.1:{authority}
+packetcache-ttl=0
+max-cache-ttl=1
+"""
+POWERDNS_TRANSFER = """rpzPrimary("127.0.0.1:{primary}", "rpz.tapwarden",
+  {{tsigname="tapwarden", tsigalgo="hmac-sha256", tsigsecret="{secret}", refresh=1}})
+"""
+POWERDNS_FILE = 'rpzFile("{file}", {{policyName="rpz.tapwarden"}})\n'
+
+KNOT = """
+net.listen("127.0.0.1", {port})
+trust_anchors.remove(".")
+modules = {{ "policy" }}
+cache.size = 1 * MB
+policy.add(policy.rpz(policy.DENY, "{file}", true))
+policy.add(policy.suffix(policy.STUB("127.0.0.1@{authority}"), policy.todnames({{"c2.example", "good.example"}})))
+"""
+
+DNSMASQ = """
+port={port}
+listen-address=127.0.0.1
+bind-interfaces
+no-resolv
+no-hosts
+cache-size=0
+servers-file={file}
+server=127.0.0.1#{authority}
+"""
+
 
 @dataclass
 class Resolver:
     """A running resolver: asked over the network, as a client does."""
 
     netns: str
-    reload: Callable[[], None] = lambda: None
+    reload: Callable[[], object] = lambda: None
 
     def ask(self, name: str, kind: str = "A") -> str:
         """The answer in one word: the rcode, "nodata", "silence" or the first address."""
@@ -141,6 +180,35 @@ class Resolvers:
         text = UNBOUND.format(folder=folder, port=RESOLVER_PORT, authority=AUTHORITY_PORT, source=source)
         (folder / "unbound.conf").write_text(text)
         process = self._run([_found("unbound"), "-d", "-c", "unbound.conf"], folder)
+        self._await(RESOLVER_PORT, "good.example")
+        return Resolver(self._netns, lambda: process.send_signal(1))
+
+    def powerdns(self, *, primary: int = 0, file: Path | None = None) -> Resolver:
+        """PowerDNS Recursor that transfers the policy zone from ``primary``, signed, or reads ``file``."""
+        folder = self._made("powerdns")
+        source = POWERDNS_FILE.format(file=file) if file else POWERDNS_TRANSFER.format(primary=primary, secret=SECRET)
+        (folder / "rpz.lua").write_text(source)
+        text = POWERDNS.format(folder=folder, port=RESOLVER_PORT, authority=AUTHORITY_PORT)
+        (folder / "recursor.conf").write_text(text)
+        self._run([_found("pdns_recursor"), f"--config-dir={folder}"], folder)
+        self._await(RESOLVER_PORT, "good.example")
+        control = [_found("rec_control"), f"--config-dir={folder}", f"--socket-dir={folder}", "reload-lua-config"]
+        return Resolver(self._netns, lambda: subprocess.run(control, check=True, capture_output=True))
+
+    def knot(self, *, file: Path) -> Resolver:
+        """Knot Resolver that watches the zone ``file``; it transfers none."""
+        folder = self._made("knot")
+        text = KNOT.format(port=RESOLVER_PORT, authority=AUTHORITY_PORT, file=file)
+        (folder / "kresd.conf").write_text(text)
+        self._run([_found("kresd"), "-n", "-q", "-c", "kresd.conf", str(folder)], folder)
+        self._await(RESOLVER_PORT, "good.example")
+        return Resolver(self._netns)
+
+    def dnsmasq(self, *, file: Path) -> Resolver:
+        """dnsmasq with ``file`` as its servers-file, read again on SIGHUP; it knows no policy zones."""
+        folder = self._made("dnsmasq")
+        (folder / "dnsmasq.conf").write_text(DNSMASQ.format(port=RESOLVER_PORT, authority=AUTHORITY_PORT, file=file))
+        process = self._run([_found("dnsmasq"), "-k", "-u", "root", "-C", "dnsmasq.conf"], folder)
         self._await(RESOLVER_PORT, "good.example")
         return Resolver(self._netns, lambda: process.send_signal(1))
 
