@@ -41,9 +41,16 @@ class Clockwork:
     """Keeps the timers of the case store as the profiles say, and rings."""
 
     def __init__(
-        self, cases: CaseStore, clock: Clock, rules: ClockRules, grades: Callable[[Incident], Mapping[str, Grade]]
+        self,
+        cases: CaseStore,
+        clock: Clock,
+        rules: ClockRules,
+        grades: Callable[[Incident], Mapping[str, Grade]],
+        drafted: Callable[[Incident, StageTimer], object] = lambda _incident, _timer: None,
     ) -> None:
+        """``drafted`` is told of each clock that begins, so that its report is there to be written."""
         self._cases, self._clock, self._rules, self._grades = cases, clock, rules, grades
+        self._drafted = drafted
 
     def profiles_for(self, incident: Incident) -> Sequence[Profile]:
         """The profiles whose clocks run for this incident, the main one first."""
@@ -68,8 +75,13 @@ class Clockwork:
                 if gone.id not in names and not gone.met_at and not gone.dropped
             ]
             for timer in kept:
-                if stored.get(timer.id) != timer:
-                    self._cases.put_timer(timer)
+                before = stored.get(timer.id)
+                if before == timer:
+                    continue
+                self._cases.put_timer(timer)
+                begins = before is None or before.starts_at != timer.starts_at
+                if begins and timer.met_at is None and not timer.dropped:
+                    self._drafted(incident, timer)
             due = min(
                 (timer.due_at for timer in kept if timer.due_at and timer.stage is Stage.EARLY and not timer.dropped),
                 default=incident.due_at,

@@ -7,7 +7,7 @@ import html
 import ipaddress
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,8 +53,9 @@ from tapwarden.mitigation.ruleset import Rate
 from tapwarden.mitigation.sinkhole import Sinkhole
 from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.model.errors import ConfigError, StoreError
-from tapwarden.model.incident import AlertGroup
+from tapwarden.model.incident import AlertGroup, Grade, Incident
 from tapwarden.model.ports import CaseStore, Clock, Closeable, EventStore, Mitigator
+from tapwarden.model.report import StageTimer
 
 DetectedAt = Callable[[Sequence[AlertGroup], datetime], datetime]
 
@@ -112,7 +113,14 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             return _within(address, networks)
 
         schemes = shipped_schemes()
-        clockwork = Clockwork(cases, clock, clocks, lambda incident: grades(incident.facts, schemes))
+
+        def graded(incident: Incident) -> Mapping[str, Grade]:
+            return grades(incident.facts, schemes)
+
+        def drafted(incident: Incident, timer: StageTimer) -> None:
+            desk.draft_timer(incident, timer)
+
+        clockwork = Clockwork(cases, clock, clocks, graded, drafted)
         desk = CaseDesk(
             cases=cases,
             events=events,
@@ -123,7 +131,14 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
                 dry_run=config.mitigation.mode != "enforce",
                 rules=approval_rules_of(config),
             ),
-            rules=ReportingRules(clocks.main, reporter, config.reporting.auto_send),
+            rules=ReportingRules(
+                clocks.main,
+                reporter,
+                config.reporting.auto_send,
+                {profile.id: profile for profile in (clocks.main, *clocks.also)},
+                {name: receiver.name for receiver in config.reporting.receivers for name in receiver.profiles},
+                graded,
+            ),
             clock=clock,
             new_id=new_id,
             ours=ours,

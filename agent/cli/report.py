@@ -106,6 +106,15 @@ def formats() -> None:
     print_table(["format", "media type"], [(name, one.media_type) for name, one in FORMATTERS.items()], empty="")
 
 
+@report.command()
+@click.argument("report_id")
+def redraft(report_id: str) -> None:
+    """Write a draft anew from what its incident now is."""
+    with session() as parts:
+        found = parts.desk.redraft(report_id, by=person())
+    told(found, f"report {found.id} drafted again, version {found.version}")
+
+
 @report.command("sign-off")
 @click.argument("report_id")
 def sign_off(report_id: str) -> None:

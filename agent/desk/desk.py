@@ -14,7 +14,7 @@ from tapwarden.agent.triage.policy import Matter, Policy
 from tapwarden.model.decision import Action, Authority, AuthorityKind, Decision, Impact, Measure, Target
 from tapwarden.model.incident import AlertGroup, GroupState, Incident, ThreatClass, Verdict
 from tapwarden.model.ports import CaseStore, Clock, EventStore
-from tapwarden.model.report import Report
+from tapwarden.model.report import Report, StageTimer
 
 
 class CaseDesk:
@@ -133,6 +133,14 @@ class CaseDesk:
     def edit_report(self, report_id: str, body: Mapping[str, Any], *, by: str) -> Report:
         """See the port."""
         return self._drafts.edit(report_id, body, by=by)
+
+    def redraft(self, report_id: str, *, by: str) -> Report:
+        """A draft written anew from what its incident now is."""
+        return self._drafts.redraft(report_id, by=by)
+
+    def draft_timer(self, incident: Incident, timer: StageTimer) -> Report | None:
+        """The report that a running clock waits for, drafted unless one is under way."""
+        return self._drafts.draft_timer(incident, timer)
 
     def sign_off(self, report_id: str, *, by: str) -> Report:
         """See the port."""
