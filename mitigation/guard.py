@@ -10,7 +10,7 @@ It answers one question, "may this target be hit?", with no or with the entry th
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -203,21 +203,6 @@ class Guard:
         if index < len(starts) and starts[index][0] <= int(network.broadcast_address):
             return starts[index][1]
         return None
-
-
-def admit(
-    guard: Guard, actions: Sequence[Action], now: datetime, *, in_last_hour: int = 0
-) -> tuple[list[Action], list[tuple[Action, Refusal]]]:
-    """Split a batch into what may be carried out and what not; each admitted action counts towards the hour."""
-    admitted: list[Action] = []
-    refused: list[tuple[Action, Refusal]] = []
-    for action in actions:
-        refusal = guard.check(action, now, in_last_hour=in_last_hour + len(admitted))
-        if refusal is None:
-            admitted.append(action)
-        else:
-            refused.append((action, refusal))
-    return admitted, refused
 
 
 def _above(name: str) -> list[str]:

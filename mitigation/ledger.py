@@ -157,6 +157,21 @@ class Ledger:
                 self._cases.audit(actor=LEDGER, verb="mitigator.fail", subject=name, detail=problem, at=now)
             return [undone.get(action_id) or self._existing(action_id) for action_id in action_ids]
 
+    def suspend(self, action_ids: Sequence[str], now: datetime, *, by: str, because: str) -> list[Action]:
+        """Take back what is in effect until people have spoken: ``simulated`` again. KeyError for an unknown id."""
+        with self._lock:
+            current = [self._existing(action_id) for action_id in dict.fromkeys(action_ids)]
+            steps = [
+                Change(action, replace(action, state=ActionState.SIMULATED, detail=because), "suspend", by)
+                for action in current
+                if action.state in WANTED
+            ]
+            held = {action.id: action for action in self._record(steps, now)}
+            problems = self._withdraw_unwanted([step.before for step in steps], now)
+            for name, problem in problems.items():
+                self._cases.audit(actor=LEDGER, verb="mitigator.fail", subject=name, detail=problem, at=now)
+            return [held.get(action.id, action) for action in current]
+
     def installed(self) -> Mapping[str, Sequence[Installed]]:
         """What each mitigator has in effect now, with its counters. Raises MitigationError."""
         return {name: mitigator.list() for name, mitigator in self._mitigators.items()}

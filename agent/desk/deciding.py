@@ -1,10 +1,12 @@
 """Decisions: made, weighed by what they would have hit, carried out or held for the people they need."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from tapwarden.agent.desk.means import Means
+from tapwarden.agent.desk.weighing import Look, Weighing
 from tapwarden.agent.foresight import MOST_EVENTS, foresee
 from tapwarden.agent.triage.changing import may_act
 from tapwarden.mitigation.approval import people_needed, still_needed
@@ -14,10 +16,15 @@ from tapwarden.model.errors import RefusedError, StoreError
 from tapwarden.model.incident import Incident
 from tapwarden.model.ports import CaseStore, Clock, EventStore
 
+log = logging.getLogger(__name__)
+
+WEIGHING = "impact simulation"
+"""Who acts, in the audit trail, when it becomes known late what a decision would have hit."""
+
 LOOK_BACK = timedelta(hours=24)
 """How far back the impact of a decision is counted."""
 EVENTS_IN_HASTE = 2000
-"""Events looked at for the decision of a policy: it is to be in effect before the next packet."""
+"""Events looked at for the decision of a policy."""
 
 
 class Deciding:
@@ -27,6 +34,9 @@ class Deciding:
         self, *, cases: CaseStore, events: EventStore, means: Means, clock: Clock, new_id: Callable[[], str]
     ) -> None:
         self._cases, self._events, self._means, self._clock, self._new_id = cases, events, means, clock, new_id
+        self._weighing = Weighing(lambda decision: self._impact(decision, EVENTS_IN_HASTE))
+        self._looks: dict[str, Look] = {}
+        """Looks of decisions not carried out yet that have not come back."""
 
     def decide(
         self,
@@ -60,7 +70,7 @@ class Deciding:
             )
         except (ValueError, OverflowError) as error:
             raise RefusedError(str(error)) from error
-        impact = self._impact(decision, now)
+        impact = self._weighed(decision)
         if impact.protected and authority.kind is AuthorityKind.PERSON and not override:
             raise RefusedError(
                 f"{len(impact.protected)} protected hosts had to do with it and would be cut off from it: "
@@ -90,12 +100,15 @@ class Deciding:
 
     def carry_out(self, decision: Decision) -> list[Action]:
         """Plan the decision at the mitigators in use, and enact it or hold it for the people it needs."""
-        now = self._clock.now()
+        now, look = self._clock.now(), self._looks.pop(decision.id, None)
         actions = plan(decision, self._means.mitigators, now, dry_run=self._means.dry_run)
         if missing := still_needed(decision, 0):
             because = waits(missing, decision.needed_because)
             return self._means.ledger.hold(actions, now, by=decision.requested_by, because=because)
-        return self.enact(decision, actions, decision.requested_by)
+        enacted = self.enact(decision, actions, decision.requested_by)
+        if look is not None:
+            look.follow(self._weighed_late)
+        return enacted
 
     def enact(self, decision: Decision, actions: Sequence[Action], by: str) -> list[Action]:
         """Have the ledger carry out what enough people stand behind."""
@@ -105,17 +118,51 @@ class Deciding:
             actions = [replace(action, confirm_by=confirm_by) for action in actions]
         return self._means.ledger.enact(actions, now, by=by)
 
-    def _impact(self, decision: Decision, now: datetime) -> Impact:
-        """What the decision would have hit lately; nothing is known while the events cannot be looked at."""
-        since, guard = now - LOOK_BACK, self._means.guard()
+    def _weighed(self, decision: Decision) -> Impact:
+        """What the decision would have hit lately, as far as it may be waited for; nothing where that is not known."""
+        unknown = Impact(0, 0, (), (), decision.decided_at - LOOK_BACK, complete=False)
         if decision.measure is Measure.NOTIFY:  # a letter cuts nobody off
-            return Impact(0, 0, (), (), since)
-        most = MOST_EVENTS if decision.authority.kind is AuthorityKind.PERSON else EVENTS_IN_HASTE
+            return replace(unknown, complete=True)
+        if decision.authority.kind is AuthorityKind.PERSON:
+            try:
+                return self._impact(decision, MOST_EVENTS)
+            except (StoreError, ValueError):
+                return unknown  # a malformed target is refused by the plan
+        look = self._weighing.begin(decision)
+        impact = self._weighing.known(look)
+        if impact is None:
+            self._looks[decision.id] = look
+        return impact or unknown
+
+    def _impact(self, decision: Decision, most: int) -> Impact:
+        """What it would have hit, from the event store. Raises StoreError, ValueError."""
+        now = decision.decided_at
+        guard = self._means.guard()
+        return foresee(self._events, decision.targets, since=now - LOOK_BACK, guard=guard, now=now, most=most)
+
+    def _weighed_late(self, look: Look) -> None:
+        """What became known of a decision after it was carried out: recorded, and held where it takes people."""
+        decision, impact, now = look.decision, look.impact, self._clock.now()
         try:
-            return foresee(self._events, decision.targets, since=since, guard=guard, now=now, most=most)
-        except (StoreError, ValueError):
-            # A store that is away must not hold up a block; a malformed target is refused by the plan.
-            return Impact(0, 0, (), (), since, complete=False)
+            if impact is None:
+                detail = f"{decision.id}: what it would have hit is not known: {look.problem}"
+                self._cases.audit(actor=WEIGHING, verb="weigh", subject=decision.incident_id, detail=detail, at=now)
+                return
+            need = people_needed(decision, impact, self._means.rules)
+            hit = f"{impact.flows} flows of {impact.hosts} hosts, {len(impact.protected)} of them protected"
+            detail = f"{decision.id}: known after it was carried out: would have hit {hit}"
+            with self._cases.transaction():
+                self._cases.audit(actor=WEIGHING, verb="weigh", subject=decision.incident_id, detail=detail, at=now)
+                if need.people <= decision.people_needed:
+                    return
+                changed = replace(decision, people_needed=need.people, needed_because=need.because)
+                changed = replace(changed, confirm_within_s=need.confirm_within_s)
+                self._cases.put_decision(changed)
+            because = waits(still_needed(changed, 0), need.because)
+            actions = self._cases.actions(decision_id=decision.id)
+            self._means.ledger.suspend([action.id for action in actions], now, by=WEIGHING, because=because)
+        except StoreError as error:
+            log.warning("weighing=not_recorded decision=%s error=%r", decision.id, str(error))
 
 
 def waits(people: int, because: str) -> str:

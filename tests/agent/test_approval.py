@@ -2,6 +2,8 @@
 
 import json
 import random
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -11,11 +13,13 @@ from typing import Any
 
 import pytest
 
-from tapwarden.agent.composition import Parts, composed
+from tapwarden.agent.composition import Parts, composed, new_id
 from tapwarden.agent.config import Config, Layout
+from tapwarden.agent.desk import Means
+from tapwarden.agent.desk.deciding import Deciding
 from tapwarden.agent.foresight import foresee
-from tapwarden.mitigation.guard import Guard
-from tapwarden.model.decision import Action, ActionState, Measure, Target, TargetType
+from tapwarden.mitigation.guard import Guard, protect
+from tapwarden.model.decision import Action, ActionState, Authority, AuthorityKind, Measure, Target, TargetType
 from tapwarden.model.errors import RefusedError
 from tapwarden.model.event import Event
 from tapwarden.model.incident import AlertGroup, IncidentState, Ownership, ThreatClass
@@ -247,3 +251,70 @@ def test_an_impact_that_cannot_be_counted_whole_says_so(compose: Callable[..., P
     now = datetime.now(UTC)
     impact = foresee(parts.events, [C2], since=now - timedelta(hours=1), guard=Guard(), now=now, most=100)
     assert (impact.flows, impact.hosts, impact.complete) == (100, 100, False)
+
+
+class Hanging:
+    """An event store that answers only when it is let go, as a cluster that is away."""
+
+    def __init__(self, store: Any) -> None:
+        self._store, self.let_go = store, threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def search(self, *given: Any, **named: Any) -> Any:
+        assert self.let_go.wait(60)
+        return self._store.search(*given, **named)
+
+
+def standing(parts: Parts, events: Any) -> Deciding:
+    means = Means(parts.ledger, parts.mitigators, lambda: Guard(protect(["10.0.0.3"], "never_block")), dry_run=True)
+    return Deciding(cases=parts.cases, events=events, means=means, clock=parts.clock, new_id=new_id)
+
+
+def by_policy(deciding: Deciding, parts: Parts, target: Target) -> list[Action]:
+    opened = parts.cases.incidents()[0]
+    authority = Authority(AuthorityKind.STANDING_POLICY, "beacons", "policy 3", datetime.now(UTC))
+    decision = deciding.decide(
+        opened, Measure.BLOCK, [target], "here", "c2", authority, timedelta(hours=1), by="policy:beacons"
+    )
+    return deciding.carry_out(decision)
+
+
+def wait_for(said: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not said():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_policys_block_does_not_wait_for_an_event_store_that_hangs(compose: Callable[..., Parts]) -> None:
+    parts = compose()
+    incident(parts)
+    hanging = Hanging(parts.events)
+    deciding = standing(parts, hanging)
+    started = time.monotonic()
+    for number in range(50):
+        [action] = by_policy(deciding, parts, Target(TargetType.ADDRESS, f"198.18.1.{number}"))
+        assert action.state is ActionState.APPROVED
+    assert time.monotonic() - started < 10  # one look with a deadline, not fifty
+    assert not [record for record in parts.cases.audit_records(limit=1000) if record.verb == "weigh"]
+    hanging.let_go.set()
+    wait_for(lambda: sum(record.verb == "weigh" for record in parts.cases.audit_records(limit=1000)) == 50)
+
+
+def test_what_is_known_too_late_and_takes_people_is_suspended_until_they_have_spoken(
+    compose: Callable[..., Parts],
+) -> None:
+    parts = compose()
+    incident(parts)
+    parts.events.append([flow(f"10.0.0.{n}", C2.value) for n in range(1, 6)])
+    hanging = Hanging(parts.events)
+    [action] = by_policy(standing(parts, hanging), parts, C2)
+    assert action.state is ActionState.APPROVED
+    hanging.let_go.set()
+    wait_for(lambda: parts.cases.action(action.id).state is ActionState.SIMULATED)
+    decision = parts.cases.decision(action.decision_id)
+    assert (decision.people_needed, "10.0.0.3" in decision.needed_because) == (2, True)
+    assert states(parts.desk.approve(decision.id, by="ann")) == {ActionState.SIMULATED}
+    assert states(parts.desk.approve(decision.id, by="bob")) == {ActionState.APPROVED}

@@ -15,6 +15,7 @@ from tapwarden.agent.composition import Parts, checkpoints_of, composed, signing
 from tapwarden.agent.config import Config, Layout
 from tapwarden.agent.store.cases.trail import GENESIS, record_hash
 from tapwarden.model.decision import AuditRecord
+from tapwarden.model.errors import StoreError
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -122,3 +123,13 @@ def test_allow_check_names_the_entry(tmp_path: Path) -> None:
     told = json.loads(done.output[: done.output.rindex("]") + 1])
     assert [one["allowed"] for one in told] == [False, True, False]
     assert told[0]["entry"] == "never_block: 203.0.113.0/24"
+
+
+def test_the_last_checkpoint_is_found_without_reading_those_before_it(parts: Parts) -> None:
+    take(parts)
+    path = parts.layout.state("audit-checkpoints.jsonl")
+    path.write_text("no checkpoint\n" * 1000 + path.read_text())
+    head = parts.cases.audit_records(limit=1)[0]
+    assert checkpoints_of(parts.layout).take(head.seq, head.hash, NOW) is None
+    with pytest.raises(StoreError, match=":1: this is no checkpoint"):
+        list(checkpoints_of(parts.layout).all())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapwarden.mitigation.guard import NEVER, Guard, Limits, Protected, admit, protect
+from tapwarden.mitigation.guard import NEVER, Guard, Limits, Protected, protect
 from tapwarden.mitigation.target import Network, parse_network
 from tapwarden.model.decision import Action, Measure, Target, TargetType
 
@@ -99,16 +99,6 @@ def test_an_action_that_has_expired_or_lasts_too_long_is_refused(
     assert expired is not None
     assert endless is not None
     assert (expired.entry, endless.entry) == ("expiry", "longest: 30 days, 0:00:00")
-
-
-def test_the_hourly_limit_counts_the_batch_itself(act: Callable[..., Action], now: datetime) -> None:
-    guard = Guard(limits=Limits(actions_per_hour=5))
-    batch = [act(f"198.18.0.{n}") for n in range(1, 6)]
-    admitted, refused = admit(guard, batch, now, in_last_hour=2)
-    assert admitted == batch[:3]
-    assert [(action, refusal.entry) for action, refusal in refused] == [
-        (action, "actions_per_hour: 5") for action in batch[3:]
-    ]
 
 
 def test_an_entry_that_is_neither_address_network_nor_name_is_a_value_error() -> None:

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from tapwarden.model.errors import StoreError
 
+LINE_OCTETS = 4096
+"""More than a line has: about 260 octets."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -44,9 +47,7 @@ class Checkpoints:
 
     def take(self, seq: int, hash_: str, now: datetime) -> Checkpoint | None:
         """Sign where the trail is; None when the last checkpoint says that already."""
-        last = None
-        for last in self.all():  # noqa: B007 - the last one is wanted
-            pass
+        last = _last_of(self._path)
         if seq == 0 or (last is not None and (last.seq, last.hash) == (seq, hash_)):
             return None
         bare = Checkpoint(seq, hash_, now, b"")
@@ -71,14 +72,32 @@ def read_checkpoints(path: Path) -> Iterator[Checkpoint]:
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
-                try:
-                    given = json.loads(line)
-                    signature = base64.b64decode(given["signature"], validate=True)
-                    at = datetime.fromisoformat(given["at"])
-                    yield Checkpoint(int(given["seq"]), str(given["hash"]), at, signature)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise StoreError(f"{path}:{number}: this is no checkpoint") from error
+                yield _checkpoint(line, f"{path}:{number}")
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{path}: {getattr(error, 'strerror', None) or 'is no text'}") from error
+
+
+def _last_of(path: Path) -> Checkpoint | None:
+    """The newest checkpoint of a file, read from its end; None where there is no whole line. Raises StoreError."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - LINE_OCTETS))
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    return _checkpoint(lines[-1].decode(errors="replace"), f"{path}: the last line") if lines else None
+
+
+def _checkpoint(line: str, where: str) -> Checkpoint:
+    try:
+        given = json.loads(line)
+        signature = base64.b64decode(given["signature"], validate=True)
+        at = datetime.fromisoformat(given["at"])
+        return Checkpoint(int(given["seq"]), str(given["hash"]), at, signature)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{where}: this is no checkpoint") from error
