@@ -41,7 +41,6 @@ OURS_ONLY = {
 """Fields we write where Suricata does not, and why."""
 
 NOT_OURS = {
-    "metadata.flowbits[]": "in alerts only",
     "metadata.flowvars[].v": "captures are not shown",
     "fileinfo.magic": "where the configuration asks for it, not because a rule did",
     "files[].magic": "as fileinfo.magic",

@@ -272,6 +272,8 @@ pub struct Packet<'a> {
     pub fragment: bool,
     /// Its payload is inspected as a packet of its own (tunnel) or not at all.
     pub payload_inspected_elsewhere: bool,
+    /// What its direction of the flow speaks has become known: rules on nothing but that are due.
+    pub protocol_settled: bool,
     /// It goes to the flow layer.
     pub wants_flow: bool,
     /// Its payload was taken into the TCP stream, whose inspection covers it (`PKT_STREAM_ADD`).
@@ -319,6 +321,7 @@ impl<'a> Packet<'a> {
             invalid: false,
             fragment: false,
             payload_inspected_elsewhere: false,
+            protocol_settled: false,
             wants_flow: false,
             in_stream: false,
             stream_ended: false,

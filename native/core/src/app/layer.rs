@@ -39,6 +39,8 @@ pub struct Fed {
     pub reversed: bool,
     /// Nothing needs to be shown any more, in either direction.
     pub over: bool,
+    /// A datagram: it told what its direction speaks, or that this will not be known.
+    pub settled: bool,
 }
 
 /// What another flow announced.
@@ -67,6 +69,9 @@ pub struct AppLayer {
     pub expected: Option<&'static Protocol>,
     /// Detection of a direction is over, one way or the other.
     pub detection_done: [bool; 2],
+    /// It became known, one way or the other, what a direction speaks: rules on nothing but that are due at the next
+    /// packet of the direction; taken by the engine.
+    pub settled: [bool; 2],
     /// The parser, once the protocol is known.
     pub parser: Option<Box<dyn Parser>>,
     /// Nothing more will come in a direction: its transactions are as complete as they will be.
@@ -204,6 +209,7 @@ impl AppLayer {
     fn swap(&mut self) {
         self.by_direction.swap(0, 1);
         self.detection_done.swap(0, 1);
+        self.settled.swap(0, 1);
         self.look.swap(0, 1);
         self.ended.swap(0, 1);
         self.updated.swap(0, 1);

@@ -61,7 +61,7 @@ impl Path {
             };
             let app = &slot.data.app;
             [Direction::ToServer, Direction::ToClient]
-                .map(|direction| waits(session, direction) || inspecting && transactions_wait(app, direction))
+                .map(|direction| waits(session, direction) || transactions_wait(app, direction, inspecting))
         };
         for direction in [Direction::ToServer, Direction::ToClient] {
             if !pending[direction.index()] {
@@ -87,7 +87,7 @@ impl Path {
 }
 
 /// Transactions that rules did not look at to the end in a direction, or that were not told since more was to come.
-fn transactions_wait(app: &AppLayer, direction: Direction) -> bool {
+fn transactions_wait(app: &AppLayer, direction: Direction, inspecting: bool) -> bool {
     let Some(parser) = &app.parser else { return false };
     let transactions = parser.transactions();
     transactions
@@ -96,7 +96,10 @@ fn transactions_wait(app: &AppLayer, direction: Direction) -> bool {
         .any(|transaction| {
             let told = transaction.meta().logged != 0
                 || transaction.complete(Direction::ToServer) && transaction.complete(Direction::ToClient);
-            !told || !transaction.meta().detect[direction.index()].done
+            let files_told = transaction
+                .files()
+                .is_none_or(|files| files.files.iter().all(|file| file.logged));
+            !told || !files_told || inspecting && !transaction.meta().detect[direction.index()].done
         })
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Log<'a, 'p> {
     pub(super) inspecting: bool,
     /// Nothing will be added to any transaction: the flow ends.
     pub(super) last: bool,
+    /// The direction's stream is not reassembled any further: its files get no more.
+    pub(super) depth_reached: bool,
 }
 
 impl Log<'_, '_> {
@@ -31,6 +33,11 @@ impl Log<'_, '_> {
     pub(super) fn transactions(&mut self, app: &mut AppLayer) {
         self.detection_events(app);
         let ended = self.last || app.ended == [true, true];
+        let updated = self
+            .packet
+            .direction
+            .is_some_and(|direction| app.updated[direction.index()]);
+        let news = ended || self.packet.pseudo || app.fed || updated;
         let (Some(protocol), Some(parser)) = (app.protocol(), app.parser.as_mut()) else {
             return;
         };
@@ -45,10 +52,10 @@ impl Log<'_, '_> {
                 transaction.complete(Direction::ToServer) && transaction.complete(Direction::ToClient);
             self.application_events(protocol.name, id, transaction);
             let told = self.tell(id, transaction, complete || ended);
-            self.files(protocol.name, id, transaction, complete || ended);
+            let files_told = !news || self.files(protocol.name, id, transaction, ended);
             let [there, back] = &transaction.meta().detect;
             let inspected = !self.inspecting || there.done && back.done;
-            if told && (complete || ended) && (inspected || self.last) {
+            if told && files_told && (complete || ended) && (inspected || self.last) {
                 transactions.release(id);
             }
         }
@@ -82,28 +89,38 @@ impl Log<'_, '_> {
         count > 0 || ended
     }
 
-    /// Write the records of files that are over.
-    fn files(&mut self, app_proto: &str, id: u64, transaction: &mut dyn Transaction, ended: bool) {
+    /// Write the records of files that are over: those of the packet's direction, and when the flow ends the others.
+    /// Whether there is none left to write.
+    fn files(&mut self, app_proto: &str, id: u64, transaction: &mut dyn Transaction, ended: bool) -> bool {
         let Some(files) = transaction.files_mut() else {
-            return;
+            return true;
         };
+        let cut = ended || self.packet.stream_ended || self.depth_reached;
         let mut due: SmallVec<[usize; 4]> = SmallVec::new();
+        let mut left = false;
         for (at, file) in files
             .files
             .iter_mut()
             .enumerate()
             .filter(|(_, file)| !file.logged)
         {
-            if ended {
-                file.close(file::State::Truncated);
+            let elsewhere = file.direction.is_some() && file.direction != self.packet.direction;
+            if elsewhere && !ended {
+                left = true;
+                continue;
             }
-            if file.state != file::State::Open {
+            if cut {
+                file.abandon();
+            }
+            if file.state == file::State::Open {
+                left = true;
+            } else {
                 file.logged = true;
                 due.push(at);
             }
         }
         if due.is_empty() || !self.wants.kind("fileinfo") {
-            return;
+            return !left;
         }
         for at in due {
             let Some(file) = transaction.files().and_then(|files| files.files.get(at)) else {
@@ -128,6 +145,7 @@ impl Log<'_, '_> {
                 json.close_object();
             });
         }
+        !left
     }
 
     fn application_events(&mut self, app_proto: &str, id: u64, transaction: &mut dyn Transaction) {

@@ -59,6 +59,10 @@ impl Sink for Path {
             if let Some(slot) = self.flows.get_mut(at) {
                 slot.flow.count(packet);
                 packet.payload_inspected_elsewhere |= slot.flow.payload_inspection_off;
+                if let Some(direction) = packet.direction {
+                    let settled = &mut slot.data.app.settled[direction.index()];
+                    packet.protocol_settled = std::mem::take(settled);
+                }
             }
             match packet.transport {
                 Transport::Tcp(_) if !packet.checksum_invalid => {
@@ -212,7 +216,9 @@ impl Path {
             now: packet.ts,
             packet: packet.number,
         };
-        if data.app.feed_datagram(table, &facts, direction, &input).reversed {
+        let fed = data.app.feed_datagram(table, &facts, direction, &input);
+        packet.protocol_settled |= fed.settled;
+        if fed.reversed {
             flow.swap();
             packet.direction = Some(direction.opposite());
         }
@@ -228,7 +234,6 @@ impl Path {
         counters: &mut Counters,
     ) {
         self.inspect(at, packet);
-        self.looked_at(at, packet);
         self.log_anomalies(at, packet, counters);
         let Path {
             flows,
@@ -246,6 +251,10 @@ impl Path {
         if data.app.parser.is_some() || !data.app.events.is_empty() {
             announcements.take(flow, &mut data.app);
             let (output, inspecting) = (&config.output, inspector.is_some());
+            let depth_reached = match (&data.tcp, packet.direction) {
+                (Some(session), Some(direction)) => session.half(direction).depth_reached(),
+                _ => false,
+            };
             Log {
                 packet,
                 flow,
@@ -254,12 +263,14 @@ impl Path {
                 records,
                 inspecting,
                 last,
+                depth_reached,
             }
             .transactions(&mut data.app);
         }
         if let (Some(session), Some(direction)) = (&mut data.tcp, packet.direction) {
             session.prune(direction, limits, counters);
         }
+        self.looked_at(at, packet);
     }
 
     /// Let indicators and rules look at a packet and what is known of its conversation.

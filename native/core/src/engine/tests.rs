@@ -1,5 +1,6 @@
 //! Frames in, records out.
 
+mod due;
 mod packets;
 mod reload;
 mod toy;

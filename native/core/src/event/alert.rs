@@ -35,10 +35,6 @@ pub struct Alert<'a, 'p> {
     pub payload: &'a [u8],
     /// `payload` is of the stream.
     pub stream: bool,
-    /// Flow bits that are set, by name.
-    pub bits: &'a [&'a str],
-    /// Flow numbers, by name.
-    pub integers: &'a [(&'a str, u32)],
     /// The rate filter or the rule changed what is done: shown instead of the rule's action.
     pub blocked: bool,
 }
@@ -70,7 +66,6 @@ pub fn write_with(
         if let Some((id, _)) = alert.transaction {
             json.num("tx_id", id);
         }
-        remembered(&mut json, alert);
         cause(&mut json);
         tunnel(&mut json, alert.packet);
         if let Some((id, transaction)) = alert.transaction {
@@ -103,29 +98,6 @@ pub fn write_with(
         octets(&mut json, alert, output);
         json.close_object();
     });
-}
-
-/// Bits and numbers of the flow.
-fn remembered(json: &mut Json<'_>, alert: &Alert<'_, '_>) {
-    if alert.bits.is_empty() && alert.integers.is_empty() {
-        return;
-    }
-    json.open_object("metadata");
-    if !alert.bits.is_empty() {
-        json.open_array("flowbits");
-        for bit in alert.bits {
-            json.str_element(bit);
-        }
-        json.close_array();
-    }
-    if !alert.integers.is_empty() {
-        json.open_object("flowints");
-        for (name, value) in alert.integers {
-            json.num_named(name, *value);
-        }
-        json.close_object();
-    }
-    json.close_object();
 }
 
 /// The outermost packet of the tunnel that the packet was taken out of.

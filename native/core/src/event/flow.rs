@@ -40,6 +40,7 @@ pub fn write(
             json.str("action", flow.action);
         }
         json.close_object();
+        header::remembered(&mut json, flow);
         header::community(&mut json, Some(flow), output);
         if flow.proto == 6 {
             tcp(&mut json, session);

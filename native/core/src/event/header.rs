@@ -40,7 +40,8 @@ impl fmt::Display for Shown {
     }
 }
 
-/// Open a record about a packet (and its flow): everything up to and including `pkt_src` and `community_id`.
+/// Open a record about a packet (and its flow): everything up to and including `pkt_src`, what rules
+/// remember of the flow, and `community_id`.
 ///
 /// The caller adds its own members and closes the object.
 pub fn open(
@@ -80,6 +81,9 @@ pub fn open(
         json.num("icmp_code", icmp.code);
     }
     json.str("pkt_src", packet.origin.as_str());
+    if let Some(flow) = flow {
+        remembered(json, flow);
+    }
     community(json, flow, output);
 }
 
@@ -93,6 +97,13 @@ pub fn open_flow(json: &mut Json<'_>, event_type: &str, flow: &Flow, now: Timest
     vlan(json, &flow.vlans);
     let ports = matches!(flow.proto, 6 | 17 | 132).then_some((flow.sport, flow.dport));
     tuple(json, flow.src, flow.dst, ports, flow.proto);
+}
+
+/// `metadata`: bits and numbers that rules set on the flow, if there are any.
+pub fn remembered(json: &mut Json<'_>, flow: &Flow) {
+    if !flow.remembered.is_empty() {
+        json.raw("metadata", &flow.remembered);
+    }
 }
 
 /// `community_id`, where it is wanted.

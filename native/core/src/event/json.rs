@@ -1,8 +1,8 @@
 //! JSON written straight into a buffer: no tree, no allocation per field.
 //!
 //! The caller keeps the shape right (open what it closes). Text is octets an attacker chose: valid UTF-8 stays as it
-//! is, other octets become U+FFFD-free `\u00XX`-style text the way Suricata's writer shows them (`\xXX` escaped), so a
-//! record is always valid JSON.
+//! is; in text that is not, octets beyond ASCII become `\xXX` the way Suricata's writer shows them, so a record is always
+//! valid JSON.
 
 use std::io::Write;
 
@@ -169,38 +169,31 @@ fn text(out: &mut Vec<u8>, value: &[u8]) {
         out.push(b'"');
         return;
     }
-    for chunk in value.utf8_chunks() {
-        let valid = chunk.valid().as_bytes();
-        let mut start = 0;
-        for (at, &octet) in valid.iter().enumerate() {
-            let escape: &[u8] = match octet {
-                b'"' => b"\\\"",
-                b'\\' => b"\\\\",
-                b'\n' => b"\\n",
-                b'\r' => b"\\r",
-                b'\t' => b"\\t",
-                0x08 => b"\\b",
-                0x0c => b"\\f",
-                0..=0x1f | 0x7f => b"",
-                _ => continue,
-            };
-            out.extend_from_slice(&valid[start..at]);
-            start = at + 1;
-            if escape.is_empty() {
-                out.extend_from_slice(b"\\u00");
-                out.push(HEX[usize::from(octet >> 4)]);
-                out.push(HEX[usize::from(octet & 15)]);
-            } else {
-                out.extend_from_slice(escape);
-            }
-        }
-        out.extend_from_slice(&valid[start..]);
-        for &octet in chunk.invalid() {
-            out.extend_from_slice(b"\\\\x");
+    // What is not text as a whole is shown octet by octet, however much of it might be text.
+    let is_text = std::str::from_utf8(value).is_ok();
+    let mut start = 0;
+    for (at, &octet) in value.iter().enumerate() {
+        let escape: &[u8] = match octet {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0x08 => b"\\b",
+            0x0c => b"\\f",
+            0..=0x1f | 0x7f => b"\\u00",
+            0x80.. if !is_text => b"\\\\x",
+            _ => continue,
+        };
+        out.extend_from_slice(&value[start..at]);
+        start = at + 1;
+        out.extend_from_slice(escape);
+        if matches!(escape, b"\\u00" | b"\\\\x") {
             out.push(HEX[usize::from(octet >> 4)]);
             out.push(HEX[usize::from(octet & 15)]);
         }
     }
+    out.extend_from_slice(&value[start..]);
     out.push(b'"');
 }
 
@@ -228,5 +221,18 @@ mod tests {
         assert_eq!((&value["zero"], &value["most"]), (&0.into(), &u64::MAX.into()));
         assert_eq!(value["a"][1], 7);
         assert!(value["k"].as_str().unwrap().ends_with("\\xfe\\xff"));
+    }
+
+    #[test]
+    fn text_stays_and_what_is_not_text_as_a_whole_is_shown_octet_by_octet() {
+        let mut out = Vec::new();
+        let mut json = Json::new(&mut out);
+        json.open();
+        json.str("text", "d\u{71e}\u{1}");
+        json.str("octets", b"d\xdc\x9e\xff\x01");
+        json.close_object();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["text"], "d\u{71e}\u{1}");
+        assert_eq!(value["octets"], "d\\xdc\\x9e\\xff\u{1}");
     }
 }

@@ -20,6 +20,8 @@ pub struct Digests {
 pub struct Hashes {
     running: Option<Box<Running>>,
     digests: Option<Box<Digests>>,
+    /// SHA-256 of what there is of a file that was cut short.
+    cut: Option<Box<[u8; 32]>>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +48,17 @@ impl Hashes {
             sha1: running.sha1.finalize().into(),
             sha256: running.sha256.finalize().into(),
         }));
+    }
+
+    /// There are no more, but there should be.
+    pub fn finish_cut(&mut self) {
+        let running = self.running.take().unwrap_or_default();
+        self.cut = Some(Box::new(running.sha256.finalize().into()));
+    }
+
+    /// SHA-256 of a file that was cut short.
+    pub fn cut(&self) -> Option<&[u8; 32]> {
+        self.cut.as_deref()
     }
 
     /// The digests, once finished.

@@ -204,13 +204,22 @@ impl File {
         }
     }
 
-    /// Nothing more will come.
+    /// Nothing more will come, as its protocol says. What is cut short has one digest, of what there is.
     pub fn close(&mut self, state: State) {
         if self.state == State::Open {
             self.state = if self.gaps { State::Truncated } else { state };
-            if state == State::Closed && !self.gaps {
+            if self.state == State::Closed {
                 self.hashes.finish();
+            } else {
+                self.hashes.finish_cut();
             }
+        }
+    }
+
+    /// Nothing more will come, though its protocol did not say so: what it would have been is not known.
+    pub fn abandon(&mut self) {
+        if self.state == State::Open {
+            self.state = State::Truncated;
         }
     }
 
@@ -270,6 +279,8 @@ impl File {
             json.str("md5", hex(&digests.md5));
             json.str("sha1", hex(&digests.sha1));
             json.str("sha256", hex(&digests.sha256));
+        } else if let Some(sha256) = self.hashes.cut() {
+            json.str("sha256", hex(sha256));
         }
         json.bool("stored", !self.stored_by.is_empty());
         json.num("size", self.size);
@@ -297,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_closed_file_has_its_digests_and_a_truncated_one_has_none() {
+    fn a_closed_file_has_its_digests_one_cut_short_has_one_and_one_abandoned_none() {
         let mut files = Files::default();
         files.open(b"a", Direction::ToClient).unwrap();
         files.append(Direction::ToClient, b"ab");
@@ -312,6 +323,11 @@ mod tests {
         files.append(Direction::ToClient, b"abc");
         files.close(Direction::ToClient, State::Truncated);
         assert!(files.files[1].digests().is_none());
+        let sha256 = files.files[1].hashes.cut().unwrap();
+        assert!(hex(sha256).starts_with("ba7816bf"));
+        files.open(b"c", Direction::ToClient).unwrap();
+        files.files[2].abandon();
+        assert!(files.files[2].hashes.cut().is_none());
     }
 
     #[test]

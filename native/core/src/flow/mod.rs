@@ -96,6 +96,8 @@ pub struct Flow {
     pub alerted: bool,
     /// What a rule did to it as a whole, as records say it: `"pass"`, `"drop"`, "" is nothing.
     pub action: &'static str,
+    /// What rules remember of it by name, as records show it: a JSON object, or nothing.
+    pub remembered: Vec<u8>,
     /// Number of its last frame among those remembered for evidence; 0 is none.
     pub recorded: u64,
     /// Client and server were swapped: the first packet came from the server.
@@ -137,6 +139,7 @@ impl Flow {
             state: State::New,
             alerted: false,
             action: "",
+            remembered: Vec::new(),
             recorded: 0,
             reversed: false,
             inspection_off: false,

@@ -302,8 +302,6 @@ fn alert(
         transaction,
         payload: scene.packet.payload,
         stream: false,
-        bits: &[],
-        integers: &[],
         blocked: false,
     };
     let value = value_of(found);

@@ -312,7 +312,11 @@ pub fn kind(signature: &Signature, app_protocol_keyword: bool, packet_event: boo
         return Kind::EventOnly;
     }
     if signature.payload.is_empty() {
-        let plain = signature.packet.is_empty() && signature.groups.is_empty();
+        let unasked = signature.flow.is_none_or(|flow| flow == FlowCondition::default());
+        let plain = unasked
+            && signature.packet.is_empty()
+            && signature.state.is_empty()
+            && signature.groups.is_empty();
         return if plain && !signature.app.is_empty() {
             Kind::AppLayer
         } else {

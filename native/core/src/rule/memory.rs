@@ -7,7 +7,10 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::signature::View;
-use super::state::{BitChange, Effect, IntegerChange, IntegerCompare, IntegerValue, Memory, StateTest};
+use super::state::{
+    BitChange, Effect, IntegerChange, IntegerCompare, IntegerValue, Memory, Names, StateTest,
+};
+use crate::event::json::Json;
 
 /// Bits and numbers a flow can have.
 const MAX_OF_FLOW: usize = 128;
@@ -28,8 +31,8 @@ pub struct FlowDetect {
     pub(super) variables: Vec<(u32, Arc<[u8]>)>,
     /// Address-only rules were run, by direction.
     pub(super) addresses_done: [bool; 2],
-    /// Protocol-only rules were run, by direction.
-    pub(super) protocol_done: [bool; 2],
+    /// Bits or numbers were changed since they were last shown.
+    pub(super) changed: bool,
     /// A pass rule let the flow pass, or it was dropped: it is not looked at.
     pub(super) passed: bool,
 }
@@ -43,10 +46,38 @@ impl FlowDetect {
                 generation,
                 passed: self.passed,
                 addresses_done: self.addresses_done,
-                protocol_done: self.protocol_done,
                 ..FlowDetect::default()
             };
         }
+    }
+}
+
+impl FlowDetect {
+    /// Bits and numbers by name, as the JSON object records show as `metadata`; nothing where there are none.
+    pub(super) fn show(&self, names: &Names, out: &mut Vec<u8>) {
+        out.clear();
+        if self.bits.is_empty() && self.integers.is_empty() {
+            return;
+        }
+        let mut json = Json::new(out);
+        json.open();
+        if !self.bits.is_empty() {
+            json.open_array("flowbits");
+            for (_, name) in self.bits.iter().filter_map(|bit| names.name(*bit)) {
+                json.str_element(name);
+            }
+            json.close_array();
+        }
+        if !self.integers.is_empty() {
+            json.open_object("flowints");
+            for (number, value) in &self.integers {
+                if let Some((_, name)) = names.name(*number) {
+                    json.num_named(name, *value);
+                }
+            }
+            json.close_object();
+        }
+        json.close_object();
     }
 }
 
@@ -198,6 +229,7 @@ pub fn apply(effect: &Effect, view: &View<'_, '_>, flow: Option<&mut FlowDetect>
             },
             Some(flow),
         ) => {
+            flow.changed = true;
             let at = flow.bits.iter().position(|bit| bit == name);
             match (change, at) {
                 (BitChange::Set | BitChange::Toggle, None) if flow.bits.len() < MAX_OF_FLOW => {
@@ -234,6 +266,7 @@ pub fn apply(effect: &Effect, view: &View<'_, '_>, flow: Option<&mut FlowDetect>
                     None => return,
                 },
             };
+            flow.changed = true;
             let at = flow.integers.iter().position(|(known, _)| known == name);
             match at {
                 Some(at) => flow.integers[at].1 = new,

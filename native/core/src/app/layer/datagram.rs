@@ -45,7 +45,10 @@ impl AppLayer {
             if other.is_unknown() && self.found.is_unknown() {
                 self.found = Found::Failed;
             }
+            // Known to rules on this datagram, and once more at the next one of each direction.
             self.detection_done = [true; 2];
+            self.settled = [true; 2];
+            fed.settled = true;
             if reversed && self.protocol().is_some() {
                 self.swap();
                 fed.reversed = true;

@@ -76,7 +76,7 @@ impl AppLayer {
                 self.found = other;
             }
         }
-        self.detection_done[at] = true;
+        self.settle(at);
         let mut direction = direction;
         if reversed && flow.midstream && other.is_unknown() {
             self.swap();
@@ -176,7 +176,13 @@ impl AppLayer {
             self.fed_parser = true;
             self.parse(table, Carrier::Tcp, direction, input, given, fed);
         }
+        self.settle(at);
+    }
+
+    /// It is known what a direction speaks, or that it will not be.
+    fn settle(&mut self, at: usize) {
         self.detection_done[at] = true;
+        self.settled[at] = true;
     }
 
     pub(super) fn not_recognised(
@@ -220,7 +226,7 @@ impl AppLayer {
                     .push(("applayer_detect_protocol_only_one_direction", direction));
             }
             self.by_direction[at] = Found::Failed;
-            self.detection_done[at] = true;
+            self.settle(at);
         } else if input.eof {
             self.by_direction[at] = self.found;
             self.detection_done[at] = true;
@@ -268,7 +274,8 @@ impl AppLayer {
     pub(super) fn give_up(&mut self) {
         self.parser = None;
         self.found = Found::Failed;
-        for found in &mut self.by_direction {
+        for (found, settled) in self.by_direction.iter_mut().zip(&mut self.settled) {
+            *settled |= *found != Found::Failed;
             if found.is_unknown() {
                 *found = Found::Failed;
             }

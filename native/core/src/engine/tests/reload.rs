@@ -5,7 +5,7 @@ use crate::rule::context::NoFiles;
 use crate::rule::load::load;
 use crate::rule::RuleSet;
 
-fn rules(text: &str) -> Arc<RuleSet> {
+pub(super) fn rules(text: &str) -> Arc<RuleSet> {
     let loaded = load(
         &Config::default(),
         &[("r.rules".into(), text.into())],
@@ -16,7 +16,7 @@ fn rules(text: &str) -> Arc<RuleSet> {
     Arc::new(RuleSet::new(loaded))
 }
 
-fn sids(records: &[Value]) -> Vec<u64> {
+pub(super) fn sids(records: &[Value]) -> Vec<u64> {
     let sids = records
         .iter()
         .filter_map(|record| record["alert"]["signature_id"].as_u64());

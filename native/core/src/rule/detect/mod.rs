@@ -159,6 +159,9 @@ impl Inspector for Detector {
                     packet_rules(set, &view, Some(about.detect), work, ready);
                 }
                 super::transaction::run(set, about, packet, direction, work);
+                if std::mem::take(&mut about.detect.changed) {
+                    about.detect.show(&set.names, &mut about.flow.remembered);
+                }
                 if work.trace.is_some() {
                     why::flow_is_looked_at(set, about, packet, work);
                 }

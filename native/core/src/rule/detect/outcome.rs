@@ -4,7 +4,6 @@ use super::{Detector, Hit};
 use crate::config::Config;
 use crate::event::alert::{self, Alert};
 use crate::event::sink::Records;
-use crate::rule::set::RuleSet;
 use crate::rule::signature::{Kind, Signature};
 use crate::rule::threshold::Verdict;
 use crate::rule::why::Trace;
@@ -85,7 +84,7 @@ impl Detector {
             *alerts += 1;
             if !config.output.disabled.iter().any(|kind| kind == "alert") {
                 let blocked = shown_as_blocked(action, changed);
-                write(*hit, signature, blocked, scene, set, config, records);
+                write(*hit, signature, blocked, scene, config, records);
             }
             if action == Action::Pass {
                 break;
@@ -131,7 +130,6 @@ fn write(
     signature: &Signature,
     blocked: bool,
     scene: &Scene<'_, '_>,
-    set: &RuleSet,
     config: &Config,
     records: &mut Records,
 ) {
@@ -140,19 +138,6 @@ fn write(
     let transaction = hit.transaction.and_then(|id| {
         let transactions = about?.app.parser.as_ref()?.transactions();
         Some((id, transactions.get(id)?))
-    });
-    let bits: Vec<&str> = about.map_or_else(Vec::new, |scene| {
-        scene
-            .detect
-            .bits
-            .iter()
-            .filter_map(|bit| Some(set.names.name(*bit)?.1))
-            .collect()
-    });
-    let integers: Vec<(&str, u32)> = about.map_or_else(Vec::new, |scene| {
-        let all = scene.detect.integers.iter();
-        all.filter_map(|(name, value)| Some((set.names.name(*name)?.1, *value)))
-            .collect()
     });
     let session = about.and_then(|scene| scene.tcp.as_deref());
     // A match in a transaction is one in the stream that carries it.
@@ -170,8 +155,6 @@ fn write(
         transaction,
         payload: streamed.unwrap_or(packet.payload),
         stream: stateful && packet.ip.proto == 6,
-        bits: &bits,
-        integers: &integers,
         blocked,
     };
     alert::write(&alert, signature, &config.output, records);

@@ -48,7 +48,10 @@ pub(super) fn packet_rules(
     let mut candidates = std::mem::take(&mut work.candidates);
     candidates.clear();
     by_pattern(set, view, work, ready, &mut candidates);
-    protocol_rules(set, view, detect.as_deref_mut(), &mut candidates);
+    // Rules that ask for nothing but the protocol are run when it has become known.
+    if view.packet.protocol_settled {
+        candidates.extend_from_slice(&set.protocols);
+    }
     let mut untried = Vec::new();
     if let Some(trace) = &work.trace {
         untried = trace.add_untried(set, &mut candidates, |signature| signature.kind.is_on_packets());
@@ -126,27 +129,6 @@ fn by_pattern(set: &RuleSet, view: &View<'_, '_>, work: &mut Work, ready: bool, 
     if !packet.events.is_empty() {
         candidates.extend_from_slice(&set.events);
     }
-}
-
-/// Rules that ask for nothing but the protocol are run once a direction, when it is known.
-fn protocol_rules(
-    set: &RuleSet,
-    view: &View<'_, '_>,
-    detect: Option<&mut FlowDetect>,
-    candidates: &mut Vec<u32>,
-) {
-    let (Some(detect), Some(app), Some(direction)) = (detect, view.app, view.packet.direction) else {
-        return;
-    };
-    let at = direction.index();
-    if view.packet.pseudo
-        || detect.protocol_done[at]
-        || !(app.detection_done[at] || app.by_direction[at].name().is_some())
-    {
-        return;
-    }
-    detect.protocol_done[at] = true;
-    candidates.extend_from_slice(&set.protocols);
 }
 
 /// Look for patterns; `take` gets the needles.
