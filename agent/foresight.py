@@ -7,7 +7,16 @@ from typing import Any
 
 from tapwarden.mitigation.guard import Guard
 from tapwarden.mitigation.plan import proposed
-from tapwarden.mitigation.target import Endpoint, Network, parse_domain, parse_endpoint, parse_network, url_host
+from tapwarden.mitigation.target import (
+    Connection,
+    Endpoint,
+    Network,
+    parse_connection,
+    parse_domain,
+    parse_endpoint,
+    parse_network,
+    url_host,
+)
 from tapwarden.model.decision import Impact, Target, TargetType
 from tapwarden.model.event import Event, EventQuery
 from tapwarden.model.ports import EventStore
@@ -73,6 +82,10 @@ def _question(target: Target, since: datetime) -> tuple[EventQuery, Hit]:
         endpoint = parse_endpoint(target.value)
         query = EventQuery(since=since, kinds=("flow",), address=str(endpoint.address), port=endpoint.port)
         return query, lambda event: _peer_of(event, endpoint)
+    if target.type is TargetType.CONNECTION:
+        connection = parse_connection(target.value)
+        query = EventQuery(since=since, kinds=("flow",), address=str(connection.low.address), port=connection.low.port)
+        return query, lambda event: _peer_within(event, connection)
     name = parse_domain(target.value) if target.type is not TargetType.URL else str(url_host(target.value))
     alone = target.type is TargetType.HOSTNAME
     return EventQuery(since=since, kinds=NAMED, domain=name), lambda event: _asker(event, name, alone=alone)
@@ -97,6 +110,13 @@ def _peer_of(event: Event, endpoint: Endpoint) -> str:
         return _text(eve.get("src_ip"))
     if (eve.get("src_ip"), eve.get("src_port")) == (address, endpoint.port):
         return _text(eve.get("dest_ip"))
+    return ""
+
+
+def _peer_within(event: Event, connection: Connection) -> str:
+    """Who began the session, where it is this very one."""
+    if _peer_of(event, connection.low) and _peer_of(event, connection.high):
+        return _text(event.eve.get("src_ip"))
     return ""
 
 

@@ -9,7 +9,23 @@ from tapwarden.agent.finding import Finding
 from tapwarden.agent.responses import mail_of, neighbours_of, recipients_of, webhook_of
 from tapwarden.mitigation.bgp.speaker import configuration
 from tapwarden.mitigation.notify import Pap, Tlp
-from tapwarden.model.errors import ConfigError
+from tapwarden.mitigation.reset.wire import Wire
+from tapwarden.model.errors import ConfigError, MitigationError
+
+
+def examine_reset(config: Config, _layout: Layout) -> Iterator[Finding]:
+    """Whether packets of connections can be seen and resets sent."""
+    reset = config.mitigation.reset
+    if not reset.enabled:
+        return
+    try:
+        wire = Wire(reset.interface)
+    except MitigationError as error:
+        advice = "run with CAP_NET_RAW, name an interface that is there, apt-get install libpcap0.8"
+        yield Finding("resets", "fail", str(error), advice)
+        return
+    wire.close()
+    yield Finding("resets", "ok", f"packets on {reset.interface or 'every interface'} are seen, resets can be sent")
 
 
 def examine_bgp(config: Config, layout: Layout) -> Iterator[Finding]:
@@ -78,4 +94,8 @@ def examine_notify(config: Config, layout: Layout) -> Iterator[Finding]:
         yield Finding("notices", "warn", "notices carry no reply link", "set notify.site, and dashboard.public")
 
 
-RESPONSE_CHECKS: tuple[Callable[[Config, Layout], Iterator[Finding]], ...] = (examine_bgp, examine_notify)
+RESPONSE_CHECKS: tuple[Callable[[Config, Layout], Iterator[Finding]], ...] = (
+    examine_reset,
+    examine_bgp,
+    examine_notify,
+)

@@ -25,11 +25,20 @@ from tapwarden.model.ports import Mitigator
 def responses_of(config: Config, layout: Layout) -> list[Mitigator]:
     """Those that are enabled. Raises ConfigError, MitigationError."""
     made = []
+    if config.mitigation.reset.enabled:
+        made.append(reset_of(config, layout))
     if config.mitigation.bgp.enabled:
         made.append(bgp_of(config.mitigation.bgp, layout))
     if config.mitigation.notify.enabled:
         made.append(notify_of(config, layout))
     return made
+
+
+def reset_of(config: Config, layout: Layout) -> Mitigator:
+    """What ends connections. Raises MitigationError."""
+    return MITIGATORS["reset"](
+        folder=layout.state("reset"), own=config.sensor.home_net, interface=config.mitigation.reset.interface
+    )
 
 
 def bgp_of(bgp: BgpConfig, layout: Layout) -> Mitigator:

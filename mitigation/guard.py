@@ -17,9 +17,11 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from tapwarden.mitigation.target import (
     MAPPED,
+    Connection,
     Network,
     embedded_v4,
     normalise,
+    parse_connection,
     parse_domain,
     parse_endpoint,
     parse_network,
@@ -133,7 +135,7 @@ class Guard:
             return Refusal(f"{in_last_hour} actions in the last hour", f"actions_per_hour: {limit}")
         return self.check_target(action)
 
-    def check_target(self, action: Action) -> Refusal | None:
+    def check_target(self, action: Action) -> Refusal | None:  # noqa: PLR0911 - one answer a kind
         """Only the question whether the target may be hit; asked again whenever the protected entries change."""
         target = action.target
         try:
@@ -144,6 +146,8 @@ class Guard:
                 return self._check_network(parse_network(target.value.strip()))
             if target.type is TargetType.ENDPOINT:
                 return self._check_network(ip_network(parse_endpoint(target.value.strip()).address))
+            if target.type is TargetType.CONNECTION:
+                return self._check_connection(parse_connection(target.value.strip()))
             target = normalise(target)
             host = url_host(target.value) if target.type is TargetType.URL else target.value
         except ValueError as problem:
@@ -177,6 +181,11 @@ class Guard:
             name = "largest_prefix_v4" if v4 else "largest_prefix_v6"
             return Refusal(f"{network} covers more than a /{largest}", f"{name}: {largest}")
         return None
+
+    def _check_connection(self, connection: Connection) -> Refusal | None:
+        """One end may be protected (it is whom the other is kept from), not both."""
+        ends = [self._check_network(ip_network(end.address)) for end in (connection.low, connection.high)]
+        return ends[0] if all(ends) else None
 
     def _check_domain(self, name: str, *, below: bool) -> Refusal | None:
         if "." not in name:

@@ -33,7 +33,7 @@ def inside(netns: str, work: Callable[[], T]) -> T:
 
     def body() -> None:
         try:
-            _enter(netns)
+            enter(netns)
             results.append(work())
         except BaseException as failure:  # noqa: BLE001 - carried over to the caller's thread, nothing is swallowed
             failures.append(failure)
@@ -46,7 +46,8 @@ def inside(netns: str, work: Callable[[], T]) -> T:
     return results[0]
 
 
-def _enter(netns: str) -> None:
+def enter(netns: str) -> None:
+    """Move this thread, which should be its own and end there, into the namespace. Raises MitigationError."""
     try:
         descriptor = os.open(NAMED / netns, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

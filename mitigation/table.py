@@ -6,6 +6,7 @@ from tapwarden.mitigation.bgp import Bgp
 from tapwarden.mitigation.bouncer import Bouncer
 from tapwarden.mitigation.nftables import Nftables
 from tapwarden.mitigation.notify import Notify
+from tapwarden.mitigation.reset import Reset
 from tapwarden.mitigation.rpz import Rpz
 from tapwarden.model.ports import Mitigator
 
@@ -15,5 +16,6 @@ MITIGATORS: Mapping[str, Callable[..., Mitigator]] = {
     "bouncer": Bouncer,
     "bgp": Bgp,
     "notify": Notify,
+    "reset": Reset,
 }
 """By the name that configuration and actions use; called with the mitigator's own settings as keywords."""

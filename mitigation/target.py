@@ -31,6 +31,8 @@ def normalise(target: Target) -> Target:
         return target_of(parse_network(value))
     if target.type is TargetType.ENDPOINT:
         return Target(TargetType.ENDPOINT, str(parse_endpoint(value)))
+    if target.type is TargetType.CONNECTION:
+        return Target(TargetType.CONNECTION, str(parse_connection(value)))
     if target.type in (TargetType.DOMAIN, TargetType.HOSTNAME):
         return Target(target.type, parse_domain(value))
     return Target(TargetType.URL, _parse_url(value))
@@ -92,6 +94,39 @@ def parse_endpoint(text: str) -> Endpoint:
     if network.prefixlen != network.max_prefixlen:
         raise ValueError(f"{text!r} has no address")
     return Endpoint(network.network_address, int(port), protocol or "tcp")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Two endpoints of one protocol, the lower one first: whoever began it, it is the same text."""
+
+    low: Endpoint
+    high: Endpoint
+
+    @property
+    def protocol(self) -> str:
+        return self.low.protocol
+
+    def __str__(self) -> str:
+        low, high = (str(end).removesuffix(f"/{end.protocol}") for end in (self.low, self.high))
+        return f"{low}-{high}/{self.protocol}"
+
+
+def connection_of(one: Endpoint, other: Endpoint) -> Connection:
+    """The connection between two endpoints. ValueError where they are not of one family and protocol, or the same."""
+    if one.protocol != other.protocol or one.address.version != other.address.version or one == other:
+        raise ValueError(f"{one} and {other} are not the ends of one connection")
+    low, high = sorted((one, other), key=lambda end: (int(end.address), end.port))
+    return Connection(low, high)
+
+
+def parse_connection(text: str) -> Connection:
+    """``192.0.2.1:4000-198.51.100.7:443`` (TCP), ``[2001:db8::1]:4000-[2001:db8::2]:53/udp``. ValueError."""
+    ends, _, protocol = text.partition("/")
+    one, dash, other = ends.partition("-")
+    if not dash:
+        raise ValueError(f"{text!r} has no two ends: write 192.0.2.1:4000-198.51.100.7:443/tcp")
+    return connection_of(*(parse_endpoint(f"{end}/{protocol or 'tcp'}") for end in (one, other)))
 
 
 def embedded_v4(network: Network) -> Network | None:

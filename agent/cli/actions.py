@@ -24,7 +24,7 @@ def _duration(_ctx: click.Context, _param: click.Parameter, value: str) -> timed
         raise click.BadParameter(str(error)) from error
 
 
-def target_of(text: str) -> Target:
+def target_of(text: str) -> Target:  # noqa: PLR0911 - one answer a form
     """What a target given on the command line is: an address, a network, an endpoint, a URL or a name."""
     if "://" in text:
         return Target(TargetType.URL, text)
@@ -32,6 +32,8 @@ def target_of(text: str) -> Target:
         return Target(TargetType.HOSTNAME, text[1:].lower().rstrip("."))
     if re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]+(/[a-z]+)?", text):
         return Target(TargetType.ENDPOINT, text)
+    if re.fullmatch(r"[^/\s]+:[0-9]+-[^/\s]+:[0-9]+(/[a-z]+)?", text):
+        return Target(TargetType.CONNECTION, text)
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:

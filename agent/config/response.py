@@ -14,6 +14,13 @@ Community = Annotated[str, StringConstraints(pattern=r"^\d{1,5}:\d{1,5}(:\d{1,10
 AsNumber = Annotated[int, Field(ge=1, le=4_294_967_295)]
 
 
+class Reset(Section):
+    """Connections ended by resets to both ends."""
+
+    enabled: bool = False
+    interface: str = ""
+
+
 class BgpNeighbour(Section):
     """A router that is told what to drop."""
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from tapwarden.agent.config.quantity import Duration, Size
 from tapwarden.agent.config.reporting import Escalation, Person, Privacy, Receiver, Smtp
-from tapwarden.agent.config.response import Bgp, Notify
+from tapwarden.agent.config.response import Bgp, Notify, Reset
 from tapwarden.agent.config.section import Address, Name, Network, Peer, Section, Text, network
 from tapwarden.model.decision import Measure
 from tapwarden.model.incident import ThreatClass
@@ -203,7 +203,7 @@ class Decide(Section):
     """A decision a policy makes in advance: its standing authority. It needs a reason, a legal basis and an end."""
 
     measure: Measure
-    targets: Literal["src", "dest", "attacker", "domain"]
+    targets: Literal["src", "dest", "attacker", "domain", "connection"]
     scope: Text
     reason: Text
     legal_basis: Text
@@ -220,6 +220,8 @@ class Decide(Section):
     def _fits(self) -> "Decide":
         if self.measure is Measure.SINKHOLE and self.targets != "domain":
             raise ValueError("sinkhole acts on names: write targets: domain")
+        if (self.targets == "connection") and self.measure is not Measure.RESET:
+            raise ValueError("only reset acts on one connection: write measure: reset")
         return self
 
 
@@ -374,6 +376,7 @@ class Mitigation(Section):
     rpz: Rpz = Rpz()
     bouncer: Bouncer = Bouncer()
     sinkhole: Sinkhole = Sinkhole()
+    reset: Reset = Reset()
     bgp: Bgp = Bgp()
     notify: Notify = Notify()
 

@@ -1,6 +1,7 @@
 """Alerts with the same signature, source and destination become one sighting a batch."""
 
 import hashlib
+import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,8 @@ MAX_TEXT = 512
 
 MAX_BADGES = 8
 
+MAX_CONNECTIONS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
@@ -26,6 +29,8 @@ class Sighting:
     group: AlertGroup
     sources: frozenset[str] = frozenset()
     roles: frozenset[Roles] = frozenset()
+    connections: frozenset[str] = frozenset()
+    """The TCP and UDP connections the alerts are about, as a target's text; at most MAX_CONNECTIONS."""
 
 
 def group_alerts(events: Iterable[Event], badges: Callable[[Event], Iterable[str]]) -> Sequence[Sighting]:
@@ -72,7 +77,9 @@ def _sighting(event: Event, badges: Callable[[Event], Iterable[str]]) -> Sightin
         sensor=str(event.eve.get("host", ""))[:MAX_TEXT],
     )
     roles = roles_of(event.eve, alert, src_ip, dest_ip)
-    return Sighting(group, frozenset(_sources(event)), frozenset({roles}))
+    return Sighting(
+        group, frozenset(_sources(event)), frozenset({roles}), frozenset(_connections(event, src_ip, dest_ip))
+    )
 
 
 def _joined(one: Sighting, other: Sighting) -> Sighting:
@@ -86,7 +93,21 @@ def _joined(one: Sighting, other: Sighting) -> Sighting:
         event_id=latest.event_id,
         badges=tuple(dict.fromkeys((*a.badges, *b.badges)))[:MAX_BADGES],
     )
-    return Sighting(group, one.sources | other.sources, one.roles | other.roles)
+    connections = one.connections
+    if len(connections) < MAX_CONNECTIONS:
+        connections |= other.connections
+    return Sighting(group, one.sources | other.sources, one.roles | other.roles, connections)
+
+
+def _connections(event: Event, src_ip: str, dest_ip: str) -> Iterable[str]:
+    """The connection of an alert: both ends, the lower one first, as targets write it."""
+    protocol, ports = str(event.eve.get("proto", "")).lower(), (event.eve.get("src_port"), event.eve.get("dest_port"))
+    if protocol not in {"tcp", "udp"} or not all(type(port) is int and 0 < port < 65536 for port in ports):
+        return
+    ends = sorted((ipaddress.ip_address(ip), port) for ip, port in zip((src_ip, dest_ip), ports, strict=True) if ip)
+    if len(ends) == 2 and ends[0][0].version == ends[1][0].version:
+        low, high = (f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}" for ip, port in ends)
+        yield f"{low}-{high}/{protocol}"
 
 
 def _sources(event: Event) -> Iterable[str]:

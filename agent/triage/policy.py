@@ -11,7 +11,7 @@ from tapwarden.model.incident import AlertGroup, ThreatClass, Verdict
 
 @dataclass(frozen=True, slots=True)
 class StandingDecision:
-    """What a policy decides in advance. ``targets``: ``src``, ``dest`` or ``attacker`` (see Roles), or ``domain``."""
+    """What a policy decides in advance. ``targets``: src, dest, attacker (see Roles), domain or connection."""
 
     measure: Measure
     targets: str
@@ -71,15 +71,15 @@ class Matter:
 
 def matters(sightings: Iterable[Sighting], policies: Sequence[Policy], ours: Callable[[str], bool]) -> Sequence[Matter]:
     """What the policies say about these sightings, each policy and subject once, in order. ``ours``: own addresses."""
-    found: dict[tuple[str, str], Matter] = {}
+    found: dict[tuple[str, str, Target | None], Matter] = {}
     for sighting in sightings:
         for policy in policies:
             if not policy.concerns(sighting):
                 continue
             for subject, target in _subjects(policy, sighting, ours):
-                before = found.get((policy.name, subject))
+                before = found.get((policy.name, subject, target))
                 groups = (*(before.groups if before else ()), sighting.group)
-                found[policy.name, subject] = Matter(policy, subject, target, groups)
+                found[policy.name, subject, target] = Matter(policy, subject, target, groups)
     return tuple(found.values())
 
 
@@ -90,6 +90,10 @@ def _subjects(policy: Policy, sighting: Sighting, ours: Callable[[str], bool]) -
         if policy.decide.targets == "domain":
             # Only the most telling name (the alert's own question, SNI or host): the others may be bystanders.
             targets = [Target(TargetType.DOMAIN, name) for name in sighting.group.badges[:1]]
+        elif policy.decide.targets == "connection":
+            # One incident for who began them, however many connections there are.
+            began = min(({roles.client for roles in sighting.roles} - {""}), default="")
+            return [(began or name, Target(TargetType.CONNECTION, name)) for name in sorted(sighting.connections)]
         else:
             sides = sorted({roles.side(policy.decide.targets, ours) for roles in sighting.roles} - {""})
             targets = [Target(TargetType.ADDRESS, side) for side in sides]

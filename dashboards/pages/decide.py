@@ -54,7 +54,7 @@ def read_targets(text: str) -> TargetList:
     return TargetList(tuple(targets)[:MAX_TARGETS], tuple(problems[:20]))
 
 
-def read_target(word: str) -> Target | None:
+def read_target(word: str) -> Target | None:  # noqa: PLR0911 - one answer a form
     """A target in canonical form (IPv4-mapped IPv6 as IPv4, names in lower case and IDNA), or None.
 
     A name is meant with all names below it; ``=name`` alone.
@@ -71,6 +71,8 @@ def read_target(word: str) -> Target | None:
         return Target(TargetType.NETWORK, str(network))
     if re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]+(/(tcp|udp))?", word):
         return Target(TargetType.ENDPOINT, word if "/" in word else f"{word}/tcp")
+    if re.fullmatch(r"[0-9a-fA-F:.\[\]]+:[0-9]+-[0-9a-fA-F:.\[\]]+:[0-9]+(/(tcp|udp))?", word):
+        return Target(TargetType.CONNECTION, word if "/" in word else f"{word}/tcp")
     if re.match(r"^https?://[^\s/]+", word, re.IGNORECASE):
         return Target(TargetType.URL, word)
     alone, word = word.startswith("="), word.removeprefix("=")

@@ -33,7 +33,7 @@ class Bouncer:
 
     name = "bouncer"
     measures = frozenset({Measure.BLOCK})
-    target_types = frozenset(TargetType)
+    target_types = frozenset(TargetType) - {TargetType.CONNECTION}
 
     def __init__(
         self,

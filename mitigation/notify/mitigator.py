@@ -44,7 +44,7 @@ class Notify:
 
     name = "notify"
     measures = frozenset({Measure.NOTIFY})
-    target_types = frozenset(TargetType)
+    target_types = frozenset(TargetType) - {TargetType.CONNECTION}
 
     def __init__(
         self,

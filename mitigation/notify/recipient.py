@@ -47,6 +47,8 @@ def place_of(target: Target) -> Network | str:
         return parse_network(target.value)
     if target.type is TargetType.ENDPOINT:
         return parse_network(str(parse_endpoint(target.value).address))
+    if target.type is TargetType.CONNECTION:
+        raise ValueError("notices are about hosts and names, not about one connection")
     return url_host(target.value) if target.type is TargetType.URL else parse_domain(target.value)
 
 

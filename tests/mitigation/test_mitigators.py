@@ -20,6 +20,7 @@ SETTINGS: dict[str, Callable[[str, Path], dict[str, object]]] = {
     "rpz": lambda netns, folder: {"netns": netns, "folder": folder, "sinkhole": ("198.18.0.9",)},
     "bouncer": lambda netns, folder: {"netns": netns, "folder": folder, "keys": {"edge": "k" * 32}},
     "bgp": lambda netns, folder: {"netns": netns, "folder": folder, "neighbours": [ROUTER], "black_hole": BlackHole()},
+    "reset": lambda netns, folder: {"netns": netns, "folder": folder, "own": ["198.18.0.0/15", "2001:db8::/32"]},
     "notify": lambda _netns, folder: {
         "folder": folder,
         "recipients": [Recipient("everybody", "authority", email="abuse@example.org")],
@@ -51,6 +52,7 @@ def actions(mitigator: Mitigator, act: Callable[..., Action]) -> list[Action]:
         TargetType.DOMAIN: ["c2.example"],
         TargetType.HOSTNAME: ["c2.example", "www.c2.example"],
         TargetType.URL: ["http://c2.example/gate"],
+        TargetType.CONNECTION: ["198.18.0.1:4000-198.18.1.1:443/tcp", "[2001:db8::1]:53-[2001:db8::2]:4000/udp"],
     }
     return [
         act(Target(type_, value), measure=measure, id=f"{measure}-{value}")

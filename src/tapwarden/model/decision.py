@@ -19,7 +19,8 @@ class Measure(StrEnum):
 class TargetType(StrEnum):
     """What a target names. A domain is the name and all names below it, a hostname the name alone.
 
-    An endpoint is an address with protocol and port: ``192.0.2.1:443/tcp``, ``[2001:db8::1]:53/udp``.
+    An endpoint is an address with protocol and port: ``192.0.2.1:443/tcp``, ``[2001:db8::1]:53/udp``. A connection is
+    both its ends, whoever began it: ``192.0.2.1:4000-198.51.100.7:443/tcp``.
     """
 
     ADDRESS = "address"
@@ -28,6 +29,7 @@ class TargetType(StrEnum):
     DOMAIN = "domain"
     HOSTNAME = "hostname"
     URL = "url"
+    CONNECTION = "connection"
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,18 @@ def test_a_policy_makes_one_matter_of_all_groups_with_the_same_target() -> None:
     assert made[0].target == Target(TargetType.ADDRESS, "192.0.2.9")
 
 
+def test_a_policy_on_connections_acts_on_each_once_whichever_side_the_packet_came_from() -> None:
+    cut = Policy("p", decide=replace(BLOCK, measure=Measure.RESET, targets="connection"))
+    flow = {"flow": {"src_ip": "10.0.0.5", "dest_ip": "192.0.2.9"}, "proto": "TCP"}
+    there = alert(src_port=4001, dest_port=443, **flow)
+    back = alert(dest="10.0.0.5", **{**flow, "src_ip": "192.0.2.9", "src_port": 443, "dest_port": 4001})
+    other = alert(src_port=4002, dest_port=443, **flow)
+    made = matters(sightings(there, back, other, alert(src_port=None, dest_port=1, proto="TCP")), [cut], ours)
+    ends = ("10.0.0.5:4001-192.0.2.9:443/tcp", "10.0.0.5:4002-192.0.2.9:443/tcp")
+    assert [m.target for m in made] == [Target(TargetType.CONNECTION, end) for end in ends]
+    assert {m.subject for m in made} == {"10.0.0.5"}
+
+
 def test_a_policy_on_names_takes_only_the_most_telling_name_and_only_opens_where_there_is_none() -> None:
     domains = Policy("p", decide=replace(BLOCK, targets="domain"))
     assert [m.target for m in matters(sightings(alert()), [domains], ours)] == [None]
