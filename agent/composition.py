@@ -11,15 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from random import SystemRandom
 from urllib.parse import urlsplit
 
-from tapwarden.agent.centre import FORMATS, channel_settings
 from tapwarden.agent.clock import SystemClock
 from tapwarden.agent.clockwork import Clockwork
 from tapwarden.agent.config import Config, Layout
 from tapwarden.agent.config.schema import Policy as PolicyConfig
-from tapwarden.agent.coordinate.channels import CHANNELS
 from tapwarden.agent.coordinate.notify import NoticeQueue
 from tapwarden.agent.coordinate.outbox import Outbox
 from tapwarden.agent.coordination import Coordination
@@ -28,10 +25,10 @@ from tapwarden.agent.handling import IncidentHandling
 from tapwarden.agent.ordering import Means as OrderingMeans
 from tapwarden.agent.ordering import centre_of, coordination_of, orders_of
 from tapwarden.agent.orders.desk import Orders
-from tapwarden.agent.report.formats import FORMATTERS
 from tapwarden.agent.report.reporter import Reporter
-from tapwarden.agent.reporting import clock_rules_of, mailer_of, notices_of
+from tapwarden.agent.reporting import clock_rules_of, mailer_of, notices_of, outbox_of, pseudonym_key
 from tapwarden.agent.responses import responses_of
+from tapwarden.agent.revealing import Revealing
 from tapwarden.agent.secret import read_token
 from tapwarden.agent.store.cases import SqlCaseStore
 from tapwarden.agent.store.cases.checkpoints import Checkpoints
@@ -80,6 +77,7 @@ class Parts:
     handling: IncidentHandling
     clockwork: Clockwork
     notices: NoticeQueue
+    revealing: Revealing
     orders: Orders
     coordination: Coordination | None
 
@@ -113,6 +111,8 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             return _within(address, networks)
 
         schemes = shipped_schemes()
+
+        mailer = mailer_of(config, layout)
 
         def graded(incident: Incident) -> Mapping[str, Grade]:
             return grades(incident.facts, schemes)
@@ -160,7 +160,9 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
         orders = orders_of(config, ordering_means)
         centre = centre_of(config, layout, cases)
         closeables.append(centre)
-        outbox = open_outbox(config, layout, cases, reporter, clock, clockwork.follow_id)
+        outbox = outbox_of(
+            config, layout, cases, clock, mailer, ours, obstacle=reporter.obstacle, followed=clockwork.follow_id
+        )
         yield Parts(
             config,
             layout,
@@ -177,7 +179,8 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             reporter,
             handling,
             clockwork,
-            notices_of(config, cases, clock, mailer_of(config, layout)),
+            notices_of(config, cases, clock, mailer),
+            Revealing(cases, clock, lambda: pseudonym_key(layout), ours),
             orders,
             coordination_of(config, ordering_means, orders, centre),
         )
@@ -324,32 +327,6 @@ def eve_file_of(config: Config, layout: Layout) -> EveFile | None:
     if not eve.enabled or config.sensor.capture == "eve":
         return None
     return EveFile(layout.written(eve.path), max_octets=eve.max_size)
-
-
-def open_outbox(
-    config: Config,
-    layout: Layout,
-    cases: CaseStore,
-    reporter: Reporter,
-    clock: Clock,
-    followed: Callable[[str], object],
-) -> Outbox | None:
-    """The outbox to the configured coordinator; None where there is none. Raises ConfigError."""
-    coordinator = config.reporting.coordinator
-    if not coordinator.url:
-        return None
-    formatter = FORMATTERS.get(FORMATS[coordinator.channel])
-    if formatter is None:
-        raise ConfigError(f"{coordinator.channel} needs the format {FORMATS[coordinator.channel]}", key="reporting")
-    return Outbox(
-        cases,
-        CHANNELS[coordinator.channel](channel_settings(config, layout)),
-        formatter,
-        clock=clock,
-        random=SystemRandom(),
-        obstacle=reporter.obstacle,
-        followed=followed,
-    )
 
 
 def guard_of(config: Config) -> Callable[[], Guard]:

@@ -1,18 +1,28 @@
 """Composition of reporting: profiles and clocks, the people told of them, receivers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import SystemRandom
 
+from tapwarden.agent.centre import FORMATS, channel_settings
 from tapwarden.agent.clockwork import ClockRules
 from tapwarden.agent.config import Config, Layout
+from tapwarden.agent.config.reporting import Privacy, Receiver
+from tapwarden.agent.coordinate.channels import CHANNELS
+from tapwarden.agent.coordinate.drop import DropChannel
+from tapwarden.agent.coordinate.email_channel import EmailChannel
 from tapwarden.agent.coordinate.mail import Mailer, MailSettings
 from tapwarden.agent.coordinate.notify import MailNotifier, NoticeQueue, WebhookNotifier
+from tapwarden.agent.coordinate.outbox import Outbox
+from tapwarden.agent.coordinate.route import Route
+from tapwarden.agent.report.formats import FORMATTERS
+from tapwarden.agent.report.gate import PrivacyGate, ReceiverRules
 from tapwarden.agent.report.profile import Profile, read_profiles, shipped_profiles
+from tapwarden.agent.report.pseudonym import Pseudonyms, master_key
 from tapwarden.agent.report.workdays import Calendar, read_calendar
 from tapwarden.agent.secret import read_token
 from tapwarden.model.errors import ConfigError
-from tapwarden.model.ports import CaseStore, Clock, Notifier
+from tapwarden.model.ports import CaseStore, Channel, Clock, Formatter, Notifier
 
 
 def profiles_of(config: Config, layout: Layout) -> Mapping[str, Profile]:
@@ -72,6 +82,76 @@ def notices_of(config: Config, cases: CaseStore, clock: Clock, mailer: Mailer | 
     if hooks:
         notifiers.append(WebhookNotifier(hooks))
     return NoticeQueue(cases, notifiers, _reached(mails, hooks), clock=clock, random=SystemRandom())
+
+
+def gate_of(name: str, privacy: Privacy, master: Callable[[], bytes], ours: Callable[[str], bool]) -> PrivacyGate:
+    """The privacy gate before one receiver ("" for the coordinating centre)."""
+    rules = ReceiverRules(name, privacy.tlp, privacy.pap, frozenset(privacy.fields), privacy.internal, privacy.payload)
+    return PrivacyGate(rules, ours, lambda epoch: Pseudonyms(master(), name, epoch))
+
+
+def pseudonym_key(layout: Layout) -> bytes:
+    """The key all pseudonyms come from. Raises StoreError."""
+    return master_key(layout.state("pseudonym.key"))
+
+
+def outbox_of(
+    config: Config,
+    layout: Layout,
+    cases: CaseStore,
+    clock: Clock,
+    mailer: Mailer | None,
+    ours: Callable[[str], bool],
+    *,
+    obstacle: Callable[[], str],
+    followed: Callable[[str], object],
+) -> Outbox | None:
+    """The outbox to the coordinating centre and the other receivers; None where there is neither. ConfigError."""
+    settings = config.reporting
+    coordinator = settings.coordinator
+    if not coordinator.url and not settings.receivers:
+        return None
+
+    def master() -> bytes:
+        return pseudonym_key(layout)
+
+    routes = [
+        Route(
+            receiver.name,
+            _channel_of(receiver, layout, mailer),
+            _formatter(receiver.format, receiver.language, f"reporting.receivers.{receiver.name}.format"),
+            gate_of(receiver.name, receiver.privacy, master, ours),
+        )
+        for receiver in settings.receivers
+    ]
+    centre = CHANNELS[coordinator.channel](channel_settings(config, layout)) if coordinator.url else None
+    return Outbox(
+        cases,
+        centre,
+        _formatter(FORMATS[coordinator.channel], "en", "reporting.coordinator.channel"),
+        clock=clock,
+        random=SystemRandom(),
+        obstacle=obstacle,
+        followed=followed,
+        gate=gate_of("", settings.privacy, master, ours),
+        routes=routes,
+    )
+
+
+def _channel_of(receiver: Receiver, layout: Layout, mailer: Mailer | None) -> Channel:
+    if receiver.channel == "drop":
+        return DropChannel(layout.state(receiver.folder), receiver.name)
+    if mailer is None:
+        raise ConfigError("a receiver is to be mailed: set reporting.smtp.host", key="reporting.smtp.host")
+    return EmailChannel(mailer, receiver.to)
+
+
+def _formatter(name: str, language: str, key: str) -> Formatter:
+    named = f"{name}-{language}" if language != "en" else name
+    found = FORMATTERS.get(named) or FORMATTERS.get(name)
+    if found is None:
+        raise ConfigError(f"there is no format {name}; there are {', '.join(FORMATTERS)}", key=key)
+    return found
 
 
 def _reached(*addresses: Mapping[str, str]) -> frozenset[str]:

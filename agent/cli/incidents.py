@@ -271,9 +271,9 @@ def note(incident_id: str, text: str) -> None:
 def stamp(incident_id: str, name: str, at: str, text: str, correct: bool) -> None:
     """Record a moment that clocks count from, once."""
     with session() as parts:
-        moment = parts.clock.now() if at == "now" else _moment(at)
-        incident = parts.handling.stamp(incident_id, name=name, at=moment, text=text, correct=correct, by=person())
-    told(incident, f"incident {incident.id}: {name} at {when(moment)}")
+        stamped_at = parts.clock.now() if at == "now" else moment(at)
+        incident = parts.handling.stamp(incident_id, name=name, at=stamped_at, text=text, correct=correct, by=person())
+    told(incident, f"incident {incident.id}: {name} at {when(stamped_at)}")
 
 
 stamp.epilog = f"Moments set once: {', '.join(SET_ONCE)}; any other name may be recorded again and again."
@@ -332,11 +332,12 @@ def _pairs(facts: Sequence[str]) -> dict[str, str | int | bool]:
     return pairs
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """A time as people write it. Raises UsageError."""
     try:
-        moment: datetime | None = datetime.fromisoformat(text)
+        found: datetime | None = datetime.fromisoformat(text)
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+        found = None
+    if found is None or found.tzinfo is None:
         raise click.UsageError(f"{text!r} is not a time with its timezone, for example 2026-11-24T08:30:00Z")
-    return moment
+    return found

@@ -1,16 +1,19 @@
 """``tapwarden report``: see, sign off and send reports."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from tapwarden.agent.cli.group import Failure, Group, printable
-from tapwarden.agent.cli.incidents import told
+from tapwarden.agent.cli.incidents import moment, told
 from tapwarden.agent.cli.output import print_fields, print_json, print_table
 from tapwarden.agent.cli.session import invocation, person, session
+from tapwarden.agent.coordinate.acknowledging import acknowledge as record_receipt
 from tapwarden.agent.report.formats import FORMATTERS
-from tapwarden.model.report import ReportState
+from tapwarden.model.errors import RefusedError
+from tapwarden.model.report import Receipt, ReportState
 
 
 @click.group(cls=Group)
@@ -113,6 +116,113 @@ def redraft(report_id: str) -> None:
     with session() as parts:
         found = parts.desk.redraft(report_id, by=person())
     told(found, f"report {found.id} drafted again, version {found.version}")
+
+
+@report.command()
+@click.argument("report_id")
+@click.option("--number", required=True, help="The receipt's number, or who took it on the telephone.")
+@click.option("--at", default="now", show_default=True, help="When it was received: RFC 3339 with its timezone.")
+@click.option("--text", default="", help="The answer itself.")
+def acknowledge(report_id: str, number: str, at: str, text: str) -> None:
+    """Record an acknowledgement that came by another way: e-mail, telephone, paper."""
+    with session() as parts:
+        now = parts.clock.now()
+        found = parts.cases.report(report_id)
+        if found is None:
+            raise KeyError(report_id)
+        received_at = now if at == "now" else moment(at)
+        if received_at > now:
+            raise click.UsageError("what has not been received yet cannot be recorded")
+        by = person()
+        receipt = Receipt(number, received_at, text or f"recorded by {by}")
+        new = record_receipt(parts.cases, found, receipt, by=by, now=now, followed=parts.clockwork.follow_id)
+    told({"report_id": report_id, "recorded": new}, f"report {report_id}: {'acknowledged' if new else 'it was before'}")
+
+
+@report.command()
+@click.argument("report_id")
+def resend(report_id: str) -> None:
+    """Send a report again whose receiver says it never came."""
+    with session() as parts, parts.cases.transaction():
+        found = parts.cases.report(report_id)
+        if found is None:
+            raise KeyError(report_id)
+        if found.state is not ReportState.SENT:
+            raise RefusedError(f"only what was sent and not acknowledged is sent again; this is {found.state}")
+        now = parts.clock.now()
+        parts.cases.put_report(replace(found, state=ReportState.READY, next_attempt_at=now))
+        parts.cases.audit(actor=person(), verb="report.resend", subject=report_id, at=now)
+    told({"report_id": report_id}, f"report {report_id} is sent again")
+
+
+@report.command()
+@click.option("--receiver", default="", help="Of this receiver only.")
+@click.option("--incident", "incident_id", default="", help="Of this incident only.")
+@click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+def left(receiver: str, incident_id: str, limit: int) -> None:
+    """What left the house: each document, for whom, what was held back of it."""
+    with session() as parts:
+        found = parts.cases.departures(receiver=receiver, incident_id=incident_id, limit=limit)
+    if invocation().as_json:
+        print_json(found)
+        return
+    print_table(
+        [
+            "at",
+            "report",
+            "receiver",
+            "channel",
+            "format",
+            "octets",
+            "TLP",
+            "pseudonyms",
+            "withheld",
+            "receipt",
+            "sha256",
+        ],
+        [
+            (
+                one.at,
+                one.report_id,
+                one.receiver or "coordinating centre",
+                one.channel,
+                f"{one.format}{' (drill)' if one.drill else ''}",
+                one.octets,
+                one.tlp,
+                one.pseudonyms,
+                ", ".join(one.withheld),
+                one.receipt,
+                one.sha256[:16],
+            )
+            for one in found
+        ],
+        empty="nothing has left",
+    )
+
+
+@report.group(cls=Group)
+def reveal() -> None:
+    """Who is behind a pseudonym: one person asks, another agrees."""
+
+
+@reveal.command()
+@click.argument("pseudonym")
+@click.option("--receiver", default="", help="Whom it was given to  [default: the coordinating centre].")
+@click.option("--reason", required=True)
+def ask(pseudonym: str, receiver: str, reason: str) -> None:
+    """Ask, with a reason."""
+    with session() as parts:
+        parts.revealing.ask(pseudonym, receiver=receiver, by=person(), reason=reason)
+    told({"pseudonym": pseudonym}, f"asked; somebody else: tapwarden report reveal agree {pseudonym}")
+
+
+@reveal.command()
+@click.argument("pseudonym")
+def agree(pseudonym: str) -> None:
+    """Agree to what somebody else asked, and see the address."""
+    with session() as parts:
+        address = parts.revealing.agree(pseudonym, by=person())
+    told({"pseudonym": pseudonym, "address": address}, address)
 
 
 @report.command("sign-off")

@@ -1,24 +1,28 @@
 """The outbox: sends what is due, records what came of it. All its state is in the case store, so a restart loses
 nothing."""
 
+import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 
 from tapwarden.agent.coordinate import schedule
+from tapwarden.agent.coordinate.acknowledging import acknowledge
+from tapwarden.agent.coordinate.route import OpenGate, Route
 from tapwarden.agent.coordinate.schedule import Backoff
-from tapwarden.model.errors import ChannelError
-from tapwarden.model.incident import IncidentState, TimelineEntry
-from tapwarden.model.ports import CaseStore, Channel, Clock, Formatter
-from tapwarden.model.report import Receipt, Report, ReportState
+from tapwarden.model.errors import ChannelError, RefusedError
+from tapwarden.model.ports import Answering, CaseStore, Channel, Clock, Formatter, Gate
+from tapwarden.model.report import Departure, Passed, Receipt, Report, ReportState
 
 log = logging.getLogger(__name__)
 
 ACTOR = "outbox"
 LEASE = timedelta(seconds=120)
 """How long one sender has a report to itself: more than a channel may take."""
+
+RECEIVABLE = (ReportState.SENT, ReportState.SENDING, ReportState.READY)
 
 AT_ONCE = 100
 """Reports looked at in one round; those due earliest come first."""
@@ -36,7 +40,7 @@ class Round:
 
 
 class Outbox:
-    """Sends ready reports over one channel.
+    """Sends ready reports, each to its receiver.
 
     ``obstacle`` answers with the reason why nothing may be sent at present (no responsible person, no contact), or "".
     ``followed`` is told of each incident a report of which was acknowledged. Several outboxes on one case store do not
@@ -47,7 +51,7 @@ class Outbox:
     def __init__(
         self,
         store: CaseStore,
-        channel: Channel,
+        channel: Channel | None,
         formatter: Formatter,
         *,
         clock: Clock,
@@ -56,13 +60,19 @@ class Outbox:
         backoff: Backoff = Backoff(),  # noqa: B008 - frozen
         lease: timedelta = LEASE,
         followed: Callable[[str], object] = lambda _incident_id: None,
+        gate: Gate | None = None,
+        routes: Sequence[Route] = (),
     ) -> None:
-        self._store, self._channel, self._formatter = store, channel, formatter
-        self._clock, self._random, self._obstacle = clock, random, obstacle
+        """``channel``, ``formatter`` and ``gate`` are the coordinating centre's, ``routes`` lead to other receivers."""
+        self._store, self._clock, self._random, self._obstacle = store, clock, random, obstacle
         self._backoff, self._lease, self._followed = backoff, lease, followed
+        self._routes = {route.receiver: route for route in routes}
+        if channel is not None:
+            self._routes[""] = Route("", channel, formatter, gate or OpenGate())
 
     def send_due(self) -> Round:
         """Send everything that is due now, each once. Raises StoreError when the case store cannot be used."""
+        self.collect()
         obstacle = self._obstacle()
         due = self._store.due_reports(self._clock.now(), limit=AT_ONCE)
         if obstacle:
@@ -91,50 +101,90 @@ class Outbox:
             self._store.put_report(taken)
         return taken
 
+    def collect(self) -> int:
+        """Record the receipts that came by another way; how many were new. A channel in trouble holds up no other."""
+        new = 0
+        for route in self._routes.values():
+            if not isinstance(route.channel, Answering):
+                continue
+            try:
+                found = route.channel.receipts()
+            except ChannelError as error:
+                log.warning("receiver=%s receipts=unreadable error=%r", route.receiver, str(error))
+                continue
+            done = set()
+            for report_id, receipt in found:
+                report = self._store.report(report_id)
+                if report is None or report.receiver != route.receiver:
+                    continue
+                if report.state in RECEIVABLE:
+                    new += self._acknowledged(report, receipt) == "acknowledged"
+                done.add(report_id)
+            try:
+                if done:
+                    route.channel.recorded(done)
+            except ChannelError as error:
+                log.warning("receiver=%s receipts=unreadable error=%r", route.receiver, str(error))
+        return new
+
     def _send(self, report: Report) -> str:
+        route = self._routes.get(report.receiver)
+        if route is None:
+            return self._failed(report, f"no receiver named {report.receiver or 'coordinator'} is configured", None)
         try:
             incident = self._store.incident(report.incident_id)
             if incident is None:
                 raise ValueError("its incident does not exist")
-            payload = self._formatter.format(report, incident)
+            passed = route.gate.passed(report)
+            payload = route.formatter.format(passed.report, incident)
+            if leak := route.gate.leak(payload):
+                raise ValueError(leak)
+        except RefusedError as error:
+            return self._refused(report, f"the privacy gate refuses it: {error}")
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            return self._refused(report, f"cannot be written as {self._formatter.name}: {error}")
+            return self._refused(report, f"cannot be written as {route.formatter.name}: {error}")
+        left = self._departure(report, route, passed, payload)
         try:
-            receipt = self._channel.send(report, payload, self._formatter.media_type)
+            receipt = route.channel.send(passed.report, payload, route.formatter.media_type)
         except ChannelError as error:
-            return self._refused(report, str(error)) if error.permanent else self._failed(report, str(error))
+            return self._refused(report, str(error)) if error.permanent else self._failed(report, str(error), left)
         except Exception as error:  # noqa: BLE001 - one report's trouble, whatever it is, never stops the others
-            return self._failed(report, f"{type(error).__name__}: {error}")
-        return self._sent(report) if receipt is None else self._acknowledged(report, receipt)
+            return self._failed(report, f"{type(error).__name__}: {error}", left)
+        return self._sent(report, left) if receipt is None else self._acknowledged(report, receipt, left)
 
-    def _sent(self, report: Report) -> str:
+    def _departure(self, report: Report, route: Route, passed: Passed, payload: bytes) -> Departure:
+        return Departure(
+            id=f"{report.id}/{report.version}",
+            at=self._clock.now(),
+            report_id=report.id,
+            incident_id=report.incident_id,
+            receiver=report.receiver,
+            channel=route.channel.name,
+            format=route.formatter.name,
+            octets=len(payload),
+            sha256=hashlib.sha256(payload).hexdigest(),
+            tlp=passed.tlp,
+            withheld=passed.withheld,
+            pseudonyms=passed.pseudonyms,
+            drill=report.body.get("drill") is True,
+        )
+
+    def _sent(self, report: Report, left: Departure) -> str:
         with self._store.transaction():
+            self._store.put_departure(left)
             if (current := self._own(report)) is not None:
                 self._store.put_report(schedule.sent(current))
                 self._audit("report.sent", report, f"attempts={report.attempts}", self._clock.now())
         log.info("report=%s sent, waits for its receipt attempts=%d", report.id, report.attempts)
         return "sent"
 
-    def _acknowledged(self, report: Report, receipt: Receipt) -> str:
-        now = self._clock.now()
+    def _acknowledged(self, report: Report, receipt: Receipt, left: Departure | None = None) -> str:
         with self._store.transaction():
-            current = self._store.report(report.id) or report
-            if current.state is ReportState.ACKNOWLEDGED:  # a sender that took over after our lease was quicker
-                return "acknowledged"
-            self._store.put_report(schedule.acknowledged(current, receipt))
-            incident = self._store.incident(report.incident_id)
-            if incident is not None:
-                text = f"{report.stage.value} report {report.id} acknowledged as {receipt.number}"
-                entry = TimelineEntry(now, "reported", text, ACTOR, now)
-                first = incident.state is IncidentState.SUSPECTED
-                state = IncidentState.SUBMITTED if first else incident.state
-                self._store.put_incident(replace(incident, state=state, timeline=(*incident.timeline, entry)))
-            self._followed(report.incident_id)
-            late = " late" if now > report.due_at else ""
-            self._audit(
-                "report.acknowledged", report, f"receipt={receipt.number} attempts={report.attempts}{late}", now
-            )
-        log.info("report=%s acknowledged receipt=%r attempts=%d", report.id, receipt.number, report.attempts)
+            if left is not None:
+                self._store.put_departure(replace(left, receipt=receipt.number))
+            new = acknowledge(self._store, report, receipt, by=ACTOR, now=self._clock.now(), followed=self._followed)
+        if new:
+            log.info("report=%s acknowledged receipt=%r attempts=%d", report.id, receipt.number, report.attempts)
         return "acknowledged"
 
     def _refused(self, report: Report, error: str) -> str:
@@ -145,8 +195,11 @@ class Outbox:
         log.error("report=%s refused error=%r", report.id, error)
         return "refused"
 
-    def _failed(self, report: Report, error: str) -> str:
+    def _failed(self, report: Report, error: str, left: Departure | None) -> str:
+        """Tried again later. What may have arrived all the same is among what left the house."""
         with self._store.transaction():
+            if left is not None:
+                self._store.put_departure(left)
             if (current := self._own(report)) is not None:
                 later = schedule.failed(current, error, self._clock.now(), self._backoff, self._random)
                 self._store.put_report(later)

@@ -1,6 +1,6 @@
 """What the areas need from each other, as Protocols. Composition (tapwarden.agent.runtime) fills them in."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -32,7 +32,7 @@ from tapwarden.model.incident import (
 )
 from tapwarden.model.indicator import Indicator
 from tapwarden.model.notice import Notice
-from tapwarden.model.report import Departure, Receipt, Report, ReportState, StageTimer
+from tapwarden.model.report import Departure, Passed, Receipt, Report, ReportState, StageTimer
 from tapwarden.model.user import User
 
 
@@ -356,6 +356,22 @@ class Answering(Protocol):
 
     def receipts(self) -> Sequence[tuple[str, Receipt]]:
         """Report ids with their receipts that have come so far; giving one twice is harmless. Raises ChannelError."""
+        ...
+
+    def recorded(self, report_ids: Collection[str]) -> None:
+        """These receipts are in the case store: they need not be given again. Raises ChannelError."""
+        ...
+
+
+class Gate(Protocol):
+    """The last step before a document leaves: what one receiver may be given."""
+
+    def passed(self, report: Report) -> Passed:
+        """The report as this receiver may have it. RefusedError where it may have none of it (labels)."""
+        ...
+
+    def leak(self, payload: bytes) -> str:
+        """What of the written document the receiver may not have; "" where nothing was found."""
         ...
 
 

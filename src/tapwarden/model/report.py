@@ -86,6 +86,19 @@ class StageTimer:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """What the privacy gate lets through to one receiver: the report with the rest taken out.
+
+    ``withheld`` names fields that were, ``pseudonyms`` counts internal addresses replaced.
+    """
+
+    report: Report
+    withheld: tuple[str, ...] = ()
+    pseudonyms: int = 0
+    tlp: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Departure:
     """One document that left the house: what, for whom, by which way, and what was held back of it.
 
