@@ -14,6 +14,7 @@ def notify(message: str, environment: Mapping[str, str] | None = None) -> bool:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.setblocking(False)  # a supervisor that does not read must not hold up a duty, or the end
             channel.sendto(message.encode(), address)
     except OSError:
         return False

@@ -1,25 +1,16 @@
 """The story: an infected host calls home; Tapwarden, on real traffic with real tools, sees, stops and reports it."""
 
-import http.client
-import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from gateway import Host, Running, fetch, run, serves, wait_for
 
 from tapwarden import _core
-from tapwarden.mitigation.namespace import inside
 from tapwarden.mitigation.nftables import Nftables
 
 TOKEN, OFFICER = "agent-token-for-the-story", "officer-token-for-the-story"
@@ -74,89 +65,9 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-class Host:
-    """Tapwarden's programs on the gateway: in its namespace, with everything below one directory."""
-
-    def __init__(self, netns: str, root: Path) -> None:
-        self.netns, self.root = netns, root
-
-    def configure(self, *, mode: str = "enforce", **sensor: Any) -> None:
-        """Write the configuration (JSON is YAML)."""
-        settings = {**SETTINGS, "sensor": {**SETTINGS["sensor"], **sensor}, "mitigation": {"mode": mode}}
-        (self.root / "etc/tapwarden.yaml").write_text(json.dumps(settings))
-
-    def ask(self, *arguments: str) -> Any:
-        """The JSON answer of a short command."""
-        command = self._command(*arguments, "-o", "json")
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    def targets(self, state: str) -> set[str]:
-        """The targets of all actions, provided that all are in this state; else nothing."""
-        actions = self.ask("actions", "list")
-        return {a["target"]["value"] for a in actions} if {a["state"] for a in actions} == {state} else set()
-
-    def start(self, *arguments: str, ready: str = "") -> "Running":
-        environment = {**os.environ, "NOTIFY_SOCKET": ready} if ready else dict(os.environ)
-        log = self.root / f"{arguments[0]}.log"
-        with log.open("wb") as output:
-            command = self._command(*arguments)
-            return Running(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment), log)
-
-    def _command(self, *arguments: str) -> list[str]:
-        inner = [sys.executable, "-m", "tapwarden", *arguments, "--root", str(self.root)]
-        return ["ip", "netns", "exec", self.netns, *inner]
-
-
-@dataclass(frozen=True)
-class Running:
-    """A program that runs, and what it says."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def said(self) -> str:
-        return self.log.read_text(errors="replace")[-4000:]
-
-    def stop(self) -> None:
-        """End it the way systemd does; killed when it does not end."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(10)
-
-
-def wait_for(condition: Callable[[], bool], within_s: float, what: str, running: Running) -> None:
-    """Wait for something that a running program is to bring about."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert running.process.poll() is None, f"it ended with {running.process.returncode}: {running.said()}"
-        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}\n{running.said()}"
-        time.sleep(0.2)
-
-
-@contextmanager
-def run(host: Host) -> Iterator[Running]:
-    """``tapwarden run`` on the gateway, from READY=1 until it is told to stop."""
-    with TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as readiness:
-        readiness.bind(f"{folder}/ready")
-        readiness.setblocking(False)
-        watching = host.start("run", ready=f"{folder}/ready")
-        try:
-            wait_for(lambda: _told(readiness, b"READY=1"), 60, "tapwarden run says READY=1", watching)
-            yield watching
-        finally:
-            watching.stop()
-
-
-def _told(readiness: socket.socket, what: bytes) -> bool:
-    try:
-        return what in readiness.recv(4096)
-    except BlockingIOError:
-        return False
+def settings(*, mode: str = "enforce", **sensor: Any) -> dict[str, Any]:
+    """The gateway's configuration."""
+    return {**SETTINGS, "sensor": {**SETTINGS["sensor"], **sensor}, "mitigation": {"mode": mode}}
 
 
 @pytest.fixture
@@ -179,18 +90,10 @@ def coordinator(host: Host) -> Iterator[Running]:
     tokens = ["--token-file", str(etc / "coordinator.token"), "--officer-token-file", str(etc / "officer.token")]
     started = host.start("coordinator", "serve", *tokens)
     try:
-        wait_for(lambda: _serves(host.netns, 8766), 30, "the coordinator serves", started)
+        wait_for(lambda: serves(host.netns, 8766), 30, "the coordinator serves", started)
         yield started
     finally:
         started.stop()
-
-
-def _serves(netns: str, port: int) -> bool:
-    try:
-        inside(netns, lambda: socket.create_connection(("127.0.0.1", port), timeout=1)).close()
-    except OSError:
-        return False
-    return True
 
 
 @pytest.fixture
@@ -216,8 +119,8 @@ def suricata(network: Any, tmp_path: Path) -> Iterator[dict[str, Any]]:
 def sensor(request: pytest.FixtureRequest) -> dict[str, Any]:
     """How the traffic is seen: the sensor's settings."""
     if request.param == "eve":
-        settings: dict[str, Any] = request.getfixturevalue("suricata")
-        return settings
+        followed: dict[str, Any] = request.getfixturevalue("suricata")
+        return followed
     if not hasattr(_core, "RuleSet"):
         pytest.skip("this native core was built without the rule engine")
     return {"capture": request.param}
@@ -228,7 +131,7 @@ def sensor(request: pytest.FixtureRequest) -> dict[str, Any]:
 def test_a_beacon_is_captured_blocked_reported_and_passes_again_after_undo(
     network: Any, host: Host, sensor: dict[str, Any]
 ) -> None:
-    host.configure(**sensor)
+    host.configure(settings(**sensor))
     assert network.beacon(4)
     assert network.beacon(6)
 
@@ -276,7 +179,7 @@ def test_a_beacon_is_captured_blocked_reported_and_passes_again_after_undo(
 def test_killed_the_block_stays_and_the_next_start_knows_it_and_puts_a_flushed_rule_set_back(
     network: Any, host: Host, sensor: dict[str, Any]
 ) -> None:
-    host.configure(**sensor)
+    host.configure(settings(**sensor))
     with run(host) as watching:
         wait_for(lambda: not network.beacon(4), 30, "the beacon stops", watching)
         watching.process.kill()
@@ -297,7 +200,7 @@ def test_killed_the_block_stays_and_the_next_start_knows_it_and_puts_a_flushed_r
 def test_a_dry_run_records_what_it_would_block_and_blocks_nothing(
     network: Any, host: Host, sensor: dict[str, Any]
 ) -> None:
-    host.configure(mode="dry-run", **sensor)
+    host.configure(settings(mode="dry-run", **sensor))
     with run(host) as watching:
 
         def recorded() -> bool:
@@ -311,11 +214,4 @@ def test_a_dry_run_records_what_it_would_block_and_blocks_nothing(
 
 def _received(netns: str) -> list[str]:
     """Receipt numbers that the coordinating centre's officers see."""
-    with inside(netns, lambda: socket.create_connection(("127.0.0.1", 8766), timeout=20)) as sock:
-        connection = http.client.HTTPConnection("127.0.0.1", 8766)
-        connection.sock = sock
-        connection.request("GET", "/api/v1/reports", headers={"Authorization": f"Bearer {OFFICER}"})
-        answer = connection.getresponse()
-        assert answer.status == 200
-        received = json.loads(answer.read())
-    return [report["receipt"] for report in received]
+    return [report["receipt"] for report in fetch(netns, 8766, "/api/v1/reports", OFFICER)]
