@@ -23,8 +23,9 @@ from tapwarden.agent.coordination import Coordination
 from tapwarden.agent.desk import CaseDesk, Means, ReportingRules
 from tapwarden.agent.handling import IncidentHandling
 from tapwarden.agent.ordering import Means as OrderingMeans
-from tapwarden.agent.ordering import centre_of, coordination_of, orders_of
+from tapwarden.agent.ordering import centre_of, coordination_of, orders_of, queries_of
 from tapwarden.agent.orders.desk import Orders
+from tapwarden.agent.queries.desk import Queries
 from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.reporting import clock_rules_of, mailer_of, notices_of, outbox_of, pseudonym_key
 from tapwarden.agent.responses import responses_of
@@ -80,6 +81,7 @@ class Parts:
     revealing: Revealing
     orders: Orders
     coordination: Coordination | None
+    queries: Queries | None
 
 
 def first_alert(groups: Sequence[AlertGroup], now: datetime) -> datetime:
@@ -155,9 +157,10 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             schemes=schemes,
         )
         ordering_means = OrderingMeans(
-            cases, desk, handling, tuple(mitigators), approval_rules_of(config), clock, new_id
+            cases, desk, handling, tuple(mitigators), approval_rules_of(config), clock, new_id, events, ours
         )
         orders = orders_of(config, ordering_means)
+        queries = queries_of(config, layout, ordering_means)
         centre = centre_of(config, layout, cases)
         closeables.append(centre)
         outbox = outbox_of(
@@ -182,7 +185,8 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             notices_of(config, cases, clock, mailer),
             Revealing(cases, clock, lambda: pseudonym_key(layout), ours),
             orders,
-            coordination_of(config, ordering_means, orders, centre),
+            coordination_of(config, ordering_means, orders, queries, centre),
+            queries,
         )
     finally:
         for part in closeables:

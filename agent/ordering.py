@@ -1,5 +1,6 @@
 """Orders and queries of coordinating centres, from the configuration."""
 
+import hashlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,10 +16,20 @@ from tapwarden.agent.handling import IncidentHandling
 from tapwarden.agent.orders.desk import OrderRules, Orders
 from tapwarden.agent.orders.gate import GateRules
 from tapwarden.agent.orders.signature import public_key
+from tapwarden.agent.queries.desk import Queries, QueryRules
+from tapwarden.agent.queries.templates import Sources
+from tapwarden.agent.reception.callers import Callers
+from tapwarden.agent.reception.server import Reception, ReceptionSettings, reception_app
+from tapwarden.agent.secret import read_token
 from tapwarden.agent.store.cases import SqlCaseStore, SqlOrderStore
+from tapwarden.agent.store.evidence import SigningKey
 from tapwarden.mitigation.approval import ApprovalRules
 from tapwarden.model.decision import Measure
-from tapwarden.model.ports import Clock, Mitigator
+from tapwarden.model.errors import ConfigError
+from tapwarden.model.ports import Clock, EventStore, Mitigator
+
+TOKEN_MIN = 16
+"""Characters of a caller's token at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,8 @@ class Means:
     approval: ApprovalRules
     clock: Clock
     new_id: Callable[[], str]
+    events: EventStore
+    ours: Callable[[str], bool]
 
 
 def orders_of(config: Config, means: Means) -> Orders:
@@ -39,7 +52,7 @@ def orders_of(config: Config, means: Means) -> Orders:
     settings = config.orders
     keys = {issuer.name: public_key(issuer.public_key) for issuer in settings.issuers} if settings.enabled else {}
     gate = GateRules(
-        name=settings.name or config.sensor.name or socket.gethostname(),
+        name=agent_name(config),
         keys=keys,
         measures=frozenset(Measure(each) for each in settings.measures),
         longest=settings.longest,
@@ -55,6 +68,59 @@ def orders_of(config: Config, means: Means) -> Orders:
     )
 
 
+def agent_name(config: Config) -> str:
+    """What orders call this agent."""
+    return config.orders.name or config.sensor.name or socket.gethostname()
+
+
+def queries_of(config: Config, layout: Layout, means: Means) -> Queries | None:
+    """The desk of queries; None where none are answered. Raises StoreError for a key that cannot be had."""
+    settings = config.queries
+    if not settings.enabled:
+        return None
+    key = SigningKey.at(layout.state("queries.key"))
+
+    def pseudonym(asker: str, host: str) -> str:
+        """The same host has another name for everybody who asks; without the key no name leads to a host."""
+        return hashlib.sha256(key.sign(f"query pseudonym\0{asker}\0{host}".encode())).hexdigest()[:16]
+
+    store = SqlOrderStore(means.cases)
+    sources = Sources(
+        events=means.events,
+        cases=means.cases,
+        orders=store,
+        ours=means.ours,
+        pseudonym=pseudonym,
+        smallest=settings.smallest,
+        most_rows=settings.most_rows,
+    )
+    rules = QueryRules(agent_name(config), settings.per_hour, settings.tlp)
+    return Queries(store=store, cases=means.cases, sources=sources, rules=rules, clock=means.clock)
+
+
+def reception_of(
+    config: Config, layout: Layout, orders: Orders, queries: Queries | None, clock: Clock
+) -> Reception | None:
+    """Where centres reach us; None where they do not. Raises ConfigError."""
+    settings = config.orders.reception
+    if not settings.enabled:
+        return None
+
+    def file(name: str) -> str:
+        return str(layout.setting(name)) if name else ""
+
+    key = "orders.reception.callers"
+    tokens = {each.name: read_token(layout.setting(each.token_file), key) for each in settings.callers}
+    if any(len(token) < TOKEN_MIN for token in tokens.values()):
+        raise ConfigError(f"a token has at least {TOKEN_MIN} characters", key=key)
+    app = reception_app(orders, queries, Callers(tokens), agent_name(config), clock.now)
+    tls = settings.tls
+    where = ReceptionSettings(
+        settings.listen, settings.port, file(tls.certificate), file(tls.key), file(settings.client_ca)
+    )
+    return Reception(app, where)
+
+
 def centre_of(config: Config, layout: Layout, cases: SqlCaseStore) -> TaxiiCentre | None:
     """The TAXII server that is polled; None where there is none. Raises ConfigError."""
     settings = config.orders
@@ -65,14 +131,16 @@ def centre_of(config: Config, layout: Layout, cases: SqlCaseStore) -> TaxiiCentr
     return TaxiiCentre(replace(channel_settings(config, layout), url=url), SqlOrderStore(cases), polled)
 
 
-def coordination_of(config: Config, means: Means, orders: Orders, centre: TaxiiCentre | None) -> Coordination | None:
+def coordination_of(
+    config: Config, means: Means, orders: Orders, queries: Queries | None, centre: TaxiiCentre | None
+) -> Coordination | None:
     """Staying in touch; None where orders are not followed."""
     if not config.orders.enabled:
         return None
     store = SqlOrderStore(means.cases)
     return Coordination(
         orders=orders,
-        queries=None,
+        queries=queries,
         cases=means.cases,
         handling=means.handling,
         messages=Messages(store, centre.way_into, random=SystemRandom()) if centre else None,

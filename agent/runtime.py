@@ -22,6 +22,7 @@ from tapwarden.agent.duties import Duties
 from tapwarden.agent.enrich import ENRICHMENTS
 from tapwarden.agent.evidence import EvidenceKeeper
 from tapwarden.agent.health import Health
+from tapwarden.agent.ordering import reception_of
 from tapwarden.agent.pipeline import Delivery, Pipeline
 from tapwarden.agent.ringing import Ringing
 from tapwarden.agent.store.eve_file import EveFile
@@ -116,6 +117,11 @@ class Runtime:
         for mitigator in self._parts.mitigators:
             if isinstance(mitigator, Service):
                 self._serve(mitigator.name, mitigator)
+        reception = reception_of(
+            self._parts.config, self._parts.layout, self._parts.orders, self._parts.queries, self._parts.clock
+        )
+        if reception is not None:
+            self._serve(reception.name, reception)
         self._duties.reconcile()
         for duty, every_s in self._duties.table().items():
             self._scheduler.add_job(duty, "interval", seconds=every_s, id=duty.__name__)

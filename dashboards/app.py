@@ -23,6 +23,7 @@ from tapwarden.dashboards.pages import (
     inbox,
     incidents,
     login,
+    orders,
     reports,
     search,
     users,
@@ -33,6 +34,7 @@ from tapwarden.dashboards.settings import DashboardSettings
 from tapwarden.dashboards.shield import Shield
 from tapwarden.dashboards.throttle import LoginThrottle
 from tapwarden.model.errors import RefusedError, StoreError
+from tapwarden.model.order import OrderDesk, QueryDesk
 from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore, EvidenceStore, IncidentDesk
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     handling.router,
     reports.router,
     actions.router,
+    orders.router,
     users.router,
     audit.router,
 )
@@ -63,6 +66,8 @@ def create_app(
     settings: DashboardSettings,
     evidence: EvidenceStore | None = None,
     incident_desk: IncidentDesk | None = None,
+    order_desk: OrderDesk | None = None,
+    query_desk: QueryDesk | None = None,
     rng: Rng = os.urandom,
     passwords: Passwords | None = None,
 ) -> FastAPI:
@@ -95,6 +100,8 @@ def create_app(
         templates=template_environment(),
         login_secret=rng(32),
         handling=incident_desk,
+        orders=order_desk,
+        queries=query_desk,
     )
     for router in ROUTERS:
         app.include_router(router)

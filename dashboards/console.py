@@ -11,6 +11,7 @@ from tapwarden.dashboards.accounts import Passwords, Rng
 from tapwarden.dashboards.sessions import SessionTable
 from tapwarden.dashboards.settings import DashboardSettings
 from tapwarden.dashboards.throttle import LoginThrottle
+from tapwarden.model.order import OrderDesk, QueryDesk
 from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore, EvidenceStore, IncidentDesk
 
 Health = Callable[[], Mapping[str, Any]]
@@ -36,6 +37,8 @@ class Console:
     login_secret: bytes
     """Keys the token of the log-in form, which has no session yet."""
     handling: IncidentDesk | None = None
+    orders: OrderDesk | None = None
+    queries: QueryDesk | None = None
 
     @property
     def cookie(self) -> str:

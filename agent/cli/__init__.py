@@ -22,6 +22,9 @@ COMMANDS = (
     Entry("incidents", "tapwarden.agent.cli.incidents:incidents", "List, show, open and close incidents."),
     Entry("actions", "tapwarden.agent.cli.actions:actions", "List, decide and roll back blocks and other measures."),
     Entry("orders", "tapwarden.agent.cli.orders:orders", "Orders of coordinating centres: list, approve, reject."),
+    Entry(
+        "queries", "tapwarden.agent.cli.queries:queries", "Queries of coordinating centres: what was asked and told."
+    ),
     Entry("allow", "tapwarden.agent.cli.allow:allow", "What nothing may be done to, and which entry says so."),
     Entry("audit", "tapwarden.agent.cli.audit:audit", "Who did what: list, verify, sign."),
     Entry("report", "tapwarden.agent.cli.report:report", "List, show, sign off and send reports."),

@@ -159,6 +159,8 @@ def _dashboard(parts: Parts, health: Health) -> uvicorn.Server:
         evidence=evidence_folder(parts.config, parts.layout),
         settings=settings,
         incident_desk=parts.handling,
+        order_desk=parts.orders if parts.config.orders.enabled else None,
+        query_desk=parts.queries,
     )
     return make_server(app, settings)
 

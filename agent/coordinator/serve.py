@@ -1,6 +1,5 @@
 """Serving the coordinating centre: in the foreground, or beside other things in a thread."""
 
-import asyncio
 import socket
 import ssl
 import threading
@@ -9,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tapwarden.agent.coordinator.app import create_coordinator
 from tapwarden.agent.coordinator.settings import CoordinatorSettings
+from tapwarden.agent.peer_name import NamedProtocol
 
 START_MAX_S = 20.0
 
@@ -51,21 +50,10 @@ def _listening(settings: CoordinatorSettings) -> Iterator[socket.socket]:
         yield listener
 
 
-class _Named(H11Protocol):
-    """HTTP/1.1 that tells the application the common name in the client's certificate, once TLS has verified it."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """See asyncio.Protocol."""
-        super().connection_made(transport)
-        certificate = transport.get_extra_info("peercert") or {}
-        names = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
-        self.app_state = {**self.app_state, "common_name": names[0] if len(names) == 1 else ""}
-
-
 def _server(settings: CoordinatorSettings) -> uvicorn.Server:
     config = uvicorn.Config(
         create_coordinator(settings),
-        http=_Named,
+        http=NamedProtocol,
         ssl_certfile=settings.certificate or None,
         ssl_keyfile=settings.key or None,
         ssl_ca_certs=settings.client_ca or None,

@@ -4,6 +4,7 @@ Signed is the content (schema ``tapwarden-order/1``) in canonical form; the carr
 between may add what it likes to them.
 """
 
+import hashlib
 import json
 import uuid
 from collections.abc import Mapping
@@ -19,9 +20,6 @@ SCHEMA: Literal["tapwarden-order/1"] = "tapwarden-order/1"
 
 EXTENSION = "extension-definition--978e841c-a6bf-45ab-ae72-c13271bd0641"
 """Our property extension on course-of-action (orders), note (feedback, answers, determinations, queries)."""
-
-NAMESPACE = uuid.UUID("5b584282-6358-45fc-98b4-b18b341f57f9")
-"""Ids of our STIX objects are UUIDv5 in it, so that the same thing said twice is one object."""
 
 CARRIER = "x-order"
 """The namespace in an OpenC2 command's ``args`` that carries the rest of the order."""
@@ -99,8 +97,12 @@ def read(content: Any) -> OrderContent:
 
 
 def stix_id(kind: str, *names: str) -> str:
-    """The id of our STIX object of this type about this."""
-    return f"{kind}--{uuid.uuid5(NAMESPACE, json.dumps(names))}"
+    """The id of our STIX object of this type about this: the same thing said twice is one object.
+
+    Version 4, as STIX 2.1 section 2.9 asks of everything but observables.
+    """
+    mark = hashlib.sha256(json.dumps(["tapwarden", kind, *names]).encode()).digest()
+    return f"{kind}--{uuid.UUID(bytes=mark[:16], version=4)}"
 
 
 def stamp(moment: datetime) -> str:
