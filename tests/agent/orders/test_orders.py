@@ -44,12 +44,13 @@ WORDING = Wording(
 
 
 class Hands:
-    """A clock that the test moves."""
+    """A clock that the test moves; no two looks at it are at the same moment."""
 
     def __init__(self) -> None:
         self.at = T0
 
     def now(self) -> datetime:
+        self.at += timedelta(microseconds=1)
         return self.at
 
     def move(self, **by: float) -> None:
