@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from tapwarden.agent.clock import SystemClock
 from tapwarden.agent.clockwork import Clockwork
+from tapwarden.agent.compliance import RULES, examine, gather
 from tapwarden.agent.config import Config, Layout
 from tapwarden.agent.config.schema import Policy as PolicyConfig
 from tapwarden.agent.coordinate.notify import NoticeQueue
@@ -22,6 +23,7 @@ from tapwarden.agent.coordinate.outbox import Outbox
 from tapwarden.agent.coordination import Coordination
 from tapwarden.agent.desk import CaseDesk, Means, ReportingRules
 from tapwarden.agent.handling import IncidentHandling
+from tapwarden.agent.office import CaseOffice
 from tapwarden.agent.ordering import Means as OrderingMeans
 from tapwarden.agent.ordering import centre_of, coordination_of, orders_of, queries_of
 from tapwarden.agent.orders.desk import Orders
@@ -52,6 +54,7 @@ from tapwarden.mitigation.sinkhole import Sinkhole
 from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.model.errors import ConfigError, StoreError
 from tapwarden.model.incident import AlertGroup, Grade, Incident
+from tapwarden.model.office import Requirement
 from tapwarden.model.ports import CaseStore, Clock, Closeable, EventStore, Mitigator
 from tapwarden.model.report import StageTimer
 
@@ -79,6 +82,7 @@ class Parts:
     clockwork: Clockwork
     notices: NoticeQueue
     revealing: Revealing
+    office: CaseOffice
     orders: Orders
     coordination: Coordination | None
     queries: Queries | None
@@ -166,6 +170,25 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
         outbox = outbox_of(
             config, layout, cases, clock, mailer, ours, obstacle=reporter.obstacle, followed=clockwork.follow_id
         )
+
+        def examined() -> list[Requirement]:
+            found = gather(
+                now=clock.now(),
+                config=config,
+                reporter=reporter,
+                profiles=(clocks.main, *clocks.also),
+                cases=cases,
+                events=events,
+                orders=orders.orders(limit=10_000),
+                drills=office.drills(),
+                figures=office.statistics,
+                grades=graded,
+                mitigators=mitigators,
+                checkpoints=sum(1 for _ in checkpoints_of(layout).all()),
+            )
+            return examine(RULES, found)
+
+        office = CaseOffice(cases, examined)
         yield Parts(
             config,
             layout,
@@ -184,6 +207,7 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             clockwork,
             notices_of(config, cases, clock, mailer),
             Revealing(cases, clock, lambda: pseudonym_key(layout), ours),
+            office,
             orders,
             coordination_of(config, ordering_means, orders, queries, centre),
             queries,

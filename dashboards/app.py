@@ -28,12 +28,16 @@ from tapwarden.dashboards.pages import (
     search,
     users,
 )
+from tapwarden.dashboards.pages import (
+    office as office_pages,
+)
 from tapwarden.dashboards.render import HERE, page, template_environment, wants_json
 from tapwarden.dashboards.sessions import SessionTable
 from tapwarden.dashboards.settings import DashboardSettings
 from tapwarden.dashboards.shield import Shield
 from tapwarden.dashboards.throttle import LoginThrottle
 from tapwarden.model.errors import RefusedError, StoreError
+from tapwarden.model.office import Office
 from tapwarden.model.order import OrderDesk, QueryDesk
 from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore, EvidenceStore, IncidentDesk
 
@@ -49,6 +53,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     incidents.router,
     handling.router,
     reports.router,
+    office_pages.router,
     actions.router,
     orders.router,
     users.router,
@@ -68,6 +73,7 @@ def create_app(
     incident_desk: IncidentDesk | None = None,
     order_desk: OrderDesk | None = None,
     query_desk: QueryDesk | None = None,
+    office: Office | None = None,
     rng: Rng = os.urandom,
     passwords: Passwords | None = None,
 ) -> FastAPI:
@@ -102,6 +108,7 @@ def create_app(
         handling=incident_desk,
         orders=order_desk,
         queries=query_desk,
+        office=office,
     )
     for router in ROUTERS:
         app.include_router(router)

@@ -11,6 +11,7 @@ from tapwarden.dashboards.accounts import Passwords, Rng
 from tapwarden.dashboards.sessions import SessionTable
 from tapwarden.dashboards.settings import DashboardSettings
 from tapwarden.dashboards.throttle import LoginThrottle
+from tapwarden.model.office import Office
 from tapwarden.model.order import OrderDesk, QueryDesk
 from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore, EvidenceStore, IncidentDesk
 
@@ -39,6 +40,7 @@ class Console:
     handling: IncidentDesk | None = None
     orders: OrderDesk | None = None
     queries: QueryDesk | None = None
+    office: Office | None = None
 
     @property
     def cookie(self) -> str:

@@ -28,6 +28,8 @@ COMMANDS = (
     Entry("allow", "tapwarden.agent.cli.allow:allow", "What nothing may be done to, and which entry says so."),
     Entry("audit", "tapwarden.agent.cli.audit:audit", "Who did what: list, verify, sign."),
     Entry("report", "tapwarden.agent.cli.report:report", "List, show, sign off and send reports."),
+    Entry("compliance", "tapwarden.agent.cli.compliance:compliance", "How each requirement of the law stands here."),
+    Entry("drill", "tapwarden.agent.cli.drill:drill", "A synthetic incident through the whole chain, scored."),
     Entry("evidence", "tapwarden.agent.cli.evidence:evidence", "Packets of alerts: show, hold, export, verify."),
     Entry("store", "tapwarden.agent.cli.store:store", "What is kept on this host, for how long, and what waits."),
     Entry(

@@ -13,6 +13,7 @@ from tapwarden.agent.cli.session import invocation, person, session
 from tapwarden.agent.coordinate.acknowledging import acknowledge as record_receipt
 from tapwarden.agent.report.formats import FORMATTERS
 from tapwarden.model.errors import RefusedError
+from tapwarden.model.office import Period
 from tapwarden.model.report import Receipt, ReportState
 
 
@@ -198,6 +199,40 @@ def left(receiver: str, incident_id: str, limit: int) -> None:
         ],
         empty="nothing has left",
     )
+
+
+@report.command()
+@click.option("--period", type=click.Choice([one.value for one in Period]), default="quarter", show_default=True)
+@click.option("--at", default="", help="A day in it  [default: today].")
+def statistics(period: str, at: str) -> None:
+    """Figures of a day, a week, a quarter: by class, measure and how long it took."""
+    with session() as parts:
+        day = parts.clock.now() if not at else moment(at if "T" in at else f"{at}T00:00:00Z")
+        found = parts.office.statistics(Period(period), day)
+    if invocation().as_json:
+        print_json(found)
+        return
+    wrong = "" if found.false_positives is None else f"{found.false_positives:.1%}"
+    print_fields(
+        {
+            "period": f"{found.since:%Y-%m-%d} to {found.until:%Y-%m-%d} (UTC)",
+            "incidents": str(found.incidents),
+            "drills": str(found.drills),
+            "rejected of determined": wrong,
+            "states": [f"{name} {count}" for name, count in found.by_state.items()],
+            "severity": [f"{name}: {count}" for name, count in found.by_severity.items()],
+            "reports": [f"{name} {count}" for name, count in found.reports.items()],
+        }
+    )
+    classes = [(name, kind, n) for name, kinds in found.by_class.items() for kind, n in kinds.items()]
+    print_table(["class", "sub-type", "incidents"], classes, empty="no incidents")
+    measures = [(name, state, n) for name, kinds in found.by_measure.items() for state, n in kinds.items()]
+    print_table(["measure", "state", "actions"], measures, empty="no measures")
+    took = [
+        (name.replace("_", " "), one.count, *(f"{s / 3600:.2f} h" for s in (one.median_s, one.p90_s, one.most_s)))
+        for name, one in found.latencies.items()
+    ]
+    print_table(["latency", "times", "median", "90 %", "longest"], took, empty="no latencies")
 
 
 @report.group(cls=Group)

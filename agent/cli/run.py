@@ -161,6 +161,7 @@ def _dashboard(parts: Parts, health: Health) -> uvicorn.Server:
         incident_desk=parts.handling,
         order_desk=parts.orders if parts.config.orders.enabled else None,
         query_desk=parts.queries,
+        office=parts.office,
     )
     return make_server(app, settings)
 

@@ -101,7 +101,10 @@ class Deciding:
     def carry_out(self, decision: Decision) -> list[Action]:
         """Plan the decision at the mitigators in use, and enact it or hold it for the people it needs."""
         now, look = self._clock.now(), self._looks.pop(decision.id, None)
-        actions = plan(decision, self._means.mitigators, now, dry_run=self._means.dry_run)
+        # A drill rehearses what it decides, whatever the mode: nothing of it touches traffic.
+        incident = self._cases.incident(decision.incident_id)
+        rehearsed = self._means.dry_run or (incident is not None and incident.drill)
+        actions = plan(decision, self._means.mitigators, now, dry_run=rehearsed)
         if missing := still_needed(decision, 0):
             because = waits(missing, decision.needed_because)
             return self._means.ledger.hold(actions, now, by=decision.requested_by, because=because)

@@ -19,6 +19,7 @@ from argon2 import PasswordHasher
 
 from tapwarden.agent.desk import CaseDesk, Means, ReportingRules
 from tapwarden.agent.handling import IncidentHandling
+from tapwarden.agent.office import CaseOffice
 from tapwarden.agent.report.profile import shipped_profiles
 from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.store.cases import SqlCaseStore
@@ -33,6 +34,7 @@ from tapwarden.mitigation.ledger import Ledger
 from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.model.event import Event
 from tapwarden.model.incident import AlertGroup
+from tapwarden.model.office import Requirement, Standing
 from tapwarden.model.user import Role, User
 
 START = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
@@ -234,6 +236,7 @@ def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> I
             ours=lambda address: address.startswith("10."),
             undo=lambda ids, by, reason: desk.rollback(ids, by=by, reason=reason),
         ),
+        office=CaseOffice(cases, lambda: [Requirement("M1", "art. 1", "a text", Standing.MET, "seen")]),
     )
     server = make_server(app, settings)
     thread = threading.Thread(target=server.run, name="dashboard")

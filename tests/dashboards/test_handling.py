@@ -3,6 +3,7 @@
 from typing import Any
 
 from tapwarden.model.incident import Incident, ThreatClass
+from tapwarden.model.report import Departure
 from tapwarden.model.user import Role
 
 
@@ -75,3 +76,33 @@ def test_an_incident_is_split_and_merged_on_its_page(site: Any) -> None:
     ).json()["incident"]
     assert set(merged["group_ids"]) == set(incident.group_ids)
     assert visit.json(f"/incidents/{made['id']}")["incident"]["related"][-1] == ["merged_into", incident.id]
+
+
+def test_the_pages_of_reporting_show_what_left_figures_requirements_and_drills(site: Any) -> None:
+    an_incident(site)
+    site.cases.put_departure(
+        Departure(
+            id="r1/1",
+            at=site.clock.now(),
+            report_id="r1",
+            incident_id="i1",
+            receiver="<csirt>",
+            channel="drop",
+            format="iodef",
+            octets=4096,
+            sha256="ab" * 32,
+            tlp="AMBER",
+            withheld=("evidence",),
+            pseudonyms=3,
+        )
+    )
+    visit = site.log_in(Role.VIEWER)
+    left = visit.get("/departures").text
+    assert "&lt;csirt&gt;" in left
+    assert "3 internal addresses as pseudonyms" in left
+    assert visit.json("/departures")["rows"][0]["sha256"] == "ab" * 32
+    figures = visit.json("/statistics?period=week")["figures"]
+    assert (figures["incidents"], figures["by_class"]) == (1, {"event": {"unknown": 1}})
+    for path in ("/statistics", "/statistics?period=day&at=2026-11-24", "/compliance", "/drills"):
+        assert visit.get(path).status_code == 200, path
+    assert visit.get("/statistics?at=nonsense").status_code == 400
