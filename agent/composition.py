@@ -27,13 +27,14 @@ from tapwarden.agent.office import CaseOffice
 from tapwarden.agent.ordering import Means as OrderingMeans
 from tapwarden.agent.ordering import centre_of, coordination_of, orders_of, queries_of
 from tapwarden.agent.orders.desk import Orders
+from tapwarden.agent.progress import Places
 from tapwarden.agent.queries.desk import Queries
 from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.reporting import clock_rules_of, mailer_of, notices_of, outbox_of, pseudonym_key
 from tapwarden.agent.responses import responses_of
 from tapwarden.agent.revealing import Revealing
 from tapwarden.agent.secret import read_token
-from tapwarden.agent.store.cases import SqlCaseStore
+from tapwarden.agent.store.cases import SqlCaseStore, SqlOrderStore
 from tapwarden.agent.store.cases.checkpoints import Checkpoints
 from tapwarden.agent.store.classes import EventClass
 from tapwarden.agent.store.elastic import ElasticEventStore
@@ -86,6 +87,7 @@ class Parts:
     orders: Orders
     coordination: Coordination | None
     queries: Queries | None
+    places: Places
 
 
 def first_alert(groups: Sequence[AlertGroup], now: datetime) -> datetime:
@@ -211,6 +213,7 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             orders,
             coordination_of(config, ordering_means, orders, queries, centre),
             queries,
+            SqlOrderStore(cases),
         )
     finally:
         for part in closeables:

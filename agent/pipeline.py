@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from tapwarden.agent.desk import CaseDesk
 from tapwarden.agent.enrich import Enrichment
 from tapwarden.agent.health import Health
+from tapwarden.agent.progress import Progress
 from tapwarden.agent.store.classes import EventClass, class_of, kind_of
 from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.triage.grouping import Sighting, group_alerts
@@ -67,11 +68,14 @@ class Pipeline:
         ours: Callable[[str], bool],
         eve_file: EveFile | None = None,
         keeps: str = "events store",
+        progress: Progress | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._events, self._cases, self._desk = events, cases, desk
         self._policies, self._enrichments, self._health = policies, enrichments, health
         self._ours, self._eve_file, self._keeps, self._monotonic = ours, eve_file, keeps, monotonic
+        self._progress = progress
+        self._ahead = False
         self._queue: queue.Queue[Delivery | None] = queue.Queue(MAX_QUEUED)
         self._unstored: deque[Delivery] = deque()
         self._waiting_octets = 0
@@ -99,8 +103,10 @@ class Pipeline:
                 self._store()
         with self._reaching("cases", "cases store") as reached:
             if reached:
+                self._go_on()
                 self._triage()
                 self._decide()
+                self._settle()
 
     def _store(self) -> None:
         while self._unstored:
@@ -110,16 +116,50 @@ class Pipeline:
             if delivery.stored is not None:
                 delivery.stored(delivery.events)
 
-    def _triage(self) -> None:
-        """One merge for all sightings; what policies say about the groups as they now are."""
-        if not self._untriaged:
+    def _go_on(self) -> None:
+        """Once: where an earlier process ended, with alerts that the spool has and the inbox has not."""
+        if self._progress is None or self._progress.known:
             return
-        merged = {group.id: group for group in self._cases.merge_groups([s.group for s in self._untriaged])}
-        whole = [replace(s, group=merged.get(s.group.id, s.group)) for s in self._untriaged]
-        self._counts["alerts"] += sum(s.group.count for s in self._untriaged)
-        self._untriaged.clear()
-        for matter in matters(whole, self._policies, self._ours):
-            self._undecided[matter.policy.name, matter.subject] = matter
+        self._progress.find()
+        for seq, alerts, counted in self._progress.again():
+            sightings = group_alerts(alerts, self._badges)
+            if not counted:
+                self._counts["alerts.again"] += sum(s.group.count for s in sightings)
+                self._count(sightings, seq)
+                continue
+            groups = {s.group.id: self._cases.group(s.group.id) for s in sightings}
+            whole = [replace(s, group=group) for s in sightings if (group := groups[s.group.id]) is not None]
+            self._undecided |= self._matters(whole)
+        self._progress.known = True
+
+    def _triage(self) -> None:
+        if self._untriaged:
+            self._count(self._untriaged, self._progress.latest if self._progress else 0)
+            self._untriaged.clear()
+            self._ahead = self._ahead or bool(self._unstored)
+
+    def _count(self, sightings: Sequence[Sighting], seq: int) -> None:
+        """One merge for all sightings, up to this batch; what policies say about the groups as they now are."""
+        with self._cases.transaction():
+            merged = {group.id: group for group in self._cases.merge_groups([s.group for s in sightings])}
+            found = self._matters([replace(s, group=merged.get(s.group.id, s.group)) for s in sightings])
+            decided = not found and not self._undecided
+            if self._progress is not None:
+                self._progress.write_counted(seq, decided=decided)
+        if self._progress is not None:
+            self._progress.counted(seq, decided=decided)
+        self._counts["alerts"] += sum(s.group.count for s in sightings)
+        self._undecided |= found
+
+    def _matters(self, sightings: Sequence[Sighting]) -> Mapping[tuple[str, str], Matter]:
+        return {(m.policy.name, m.subject): m for m in matters(sightings, self._policies, self._ours)}
+
+    def _settle(self) -> None:
+        """Everything that came is counted and decided."""
+        if self._progress is not None:
+            ahead = self._ahead and not self._unstored
+            self._progress.settle(ahead=ahead)
+            self._ahead = self._ahead and not ahead
 
     def _decide(self) -> None:
         """Incident, plan, guard and mitigators (in the ledger), report: for each matter that is open."""
@@ -163,6 +203,7 @@ class Pipeline:
 
     def run(self) -> None:
         """Carry what is handed in until ``finish``; meant for a thread of its own."""
+        self.catch_up()  # with what an earlier process left
         while True:
             try:
                 delivery, taken = self._queue.get(timeout=RETRY_S), True

@@ -24,6 +24,7 @@ from tapwarden.agent.evidence import EvidenceKeeper
 from tapwarden.agent.health import Health
 from tapwarden.agent.ordering import reception_of
 from tapwarden.agent.pipeline import Delivery, Pipeline
+from tapwarden.agent.progress import Progress
 from tapwarden.agent.ringing import Ringing
 from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.store.spool import Drain, Spool
@@ -82,6 +83,7 @@ class Runtime:
             ours=parts.ours,
             eve_file=eve_file,
             keeps="spool" if spool else "events store",
+            progress=Progress(spool, parts.places) if spool else None,
         )
         self._spool, self._keeper = spool, keeper
         self._keeping = threading.Thread(target=keeper.run, name="evidence", daemon=True) if keeper else None

@@ -1,6 +1,7 @@
 """The segments of one class of event."""
 
 from collections import Counter, deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from tapwarden.agent.store.spool.frame import Frame
@@ -24,6 +25,11 @@ class Lane:
     def size_octets(self) -> int:
         """What its files take."""
         return sum(segment.size_octets for segment in self._segments)
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """Its files, oldest first."""
+        return [segment.path for segment in self._segments]
 
     @property
     def segments(self) -> int:

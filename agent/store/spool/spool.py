@@ -7,16 +7,18 @@ import os
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from tapwarden.agent.store.classes import EventClass, class_of, kind_of
-from tapwarden.agent.store.spool.frame import FrameError, encode
+from tapwarden.agent.store.spool.frame import Frame, FrameError, encode
+from tapwarden.agent.store.spool.identity import identity_of
 from tapwarden.agent.store.spool.lane import Lane
 from tapwarden.agent.store.spool.position import Position
+from tapwarden.agent.store.spool.segment import Segment
 from tapwarden.model.errors import StoreError
 from tapwarden.model.event import Event
 
@@ -59,6 +61,10 @@ class SpoolStatus:
 class Spool:
     """Appended to by one thread, taken from by another; ``folder`` belongs to this process until ``close``.
 
+    ``identity`` is the folder's for as long as it exists, ``last_seq`` the number of the latest batch, ``found_seq``
+    the one it had when it was opened. Whoever does more with alerts than store them holds them (``hold_alerts``) until
+    they are settled, and finds them again after a crash (``alerts_after``).
+
     Methods raise StoreError. Counters: ``appended``, ``shed.<type>`` (dropped over the bound), ``damaged_octets`` (cut
     off or left out as damaged), ``lost.<type>`` (in frames that could not be read back).
     """
@@ -71,6 +77,7 @@ class Spool:
         fsync: Fsync = Fsync.INTERVAL,
         fsync_interval_s: float = 1.0,
         monotonic: Callable[[], float] = time.monotonic,
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._max_octets, self._fsync, self._interval_s, self._monotonic = (
             max_octets,
@@ -90,6 +97,7 @@ class Spool:
             self._held = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
                 fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.identity = identity_of(folder / "identity", entropy)
                 self._position = Position(folder / "position")
                 after = self._position.value
                 self._lanes = {
@@ -104,7 +112,8 @@ class Spool:
         except OSError as error:
             raise StoreError(f"the spool {folder}: {error.strerror}") from error
         self._stored = self._taken_seq = after
-        self._seq = max(after, *(lane.last_seq for lane in self._lanes.values()))
+        self.last_seq = self.found_seq = max(after, *(lane.last_seq for lane in self._lanes.values()))
+        self._settled: int | None = None
         self._count_damage(sum(lane.damaged_octets for lane in self._lanes.values()))
 
     # appending
@@ -123,13 +132,13 @@ class Spool:
             chosen.append(event)
             kinds[kind] += 1
         with self._lock:
-            seq = self._seq + 1
+            seq = self.last_seq + 1
             taken = 0
             for one in sorted(by_class, reverse=True):  # alerts first: the most room is for them
                 chosen, kinds = by_class[one]
                 if self._write(one, seq, encode(seq, chosen, kinds), kinds):
                     taken += len(chosen)
-                self._seq = seq  # a number once on the disk is never used again
+                self.last_seq = seq  # a number once on the disk is never used again
             if self._fsync is Fsync.ALWAYS:
                 self._sync()
             self._counters["appended"] += taken
@@ -154,7 +163,12 @@ class Spool:
             return True
 
     def _shed(self, up_to: EventClass, *, below: bool = False) -> bool:
-        """Drop the oldest segment of the lowest class that has one, no higher than ``up_to`` (or only ``below`` it)."""
+        """Drop the oldest segment of the lowest class that has one, no higher than ``up_to`` (or only ``below`` it).
+
+        Alerts that are only held, stored already, go before anything else does.
+        """
+        if self._forget_stored_alerts():
+            return True
         for one, lane in self._lanes.items():
             if one > up_to or (below and one == up_to):
                 return False
@@ -168,6 +182,15 @@ class Spool:
                 self._remembered_octets = 0
                 return True
         return False
+
+    def _forget_stored_alerts(self) -> bool:
+        lane = self._lanes[EventClass.ALERT]
+        before = lane.segments
+        try:
+            lane.forget(self._stored)
+        except OSError as error:
+            raise StoreError(f"the spool cannot be shortened: {error.strerror}") from error
+        return lane.segments < before
 
     def _count_shed(self, kinds: Mapping[str, int]) -> None:
         for kind, count in kinds.items():
@@ -237,12 +260,46 @@ class Spool:
             try:
                 if self._stored != self._position.value:
                     self._position.advance(self._stored, sync=self._fsync is not Fsync.NEVER)
-                for lane in self._lanes.values():
-                    lane.forget(self._stored)
+                for one, lane in self._lanes.items():
+                    held = one is EventClass.ALERT and self._settled is not None
+                    lane.forget(min(self._stored, self._settled or 0) if held else self._stored)
                 if self._fsync is Fsync.INTERVAL and self._monotonic() - self._synced_at >= self._interval_s:
                     self._sync()
             except OSError as error:
                 raise StoreError(f"the spool cannot be written: {error.strerror}") from error
+
+    # what else is done with alerts
+
+    def hold_alerts(self) -> None:
+        """Keep the alerts of all batches until they are settled, stored or not."""
+        with self._lock:
+            self._settled = 0
+
+    def settle(self, seq: int) -> None:
+        """Nothing up to this batch is held any longer."""
+        with self._lock:
+            self._settled = max(self._settled or 0, seq)
+
+    def alerts_after(self, seq: int) -> Iterator[tuple[int, Sequence[Event]]]:
+        """Batch by batch the alerts that were found at the opening, of batches behind this one."""
+        for path in self._lanes[EventClass.ALERT].paths:
+            try:
+                segment = Segment.found(path, after=seq, last=False)
+                while (frame := segment.head()) is not None and frame.seq <= self.found_seq:
+                    segment.take()
+                    yield frame.seq, self._read_again(segment, frame)
+                segment.close()
+            except FileNotFoundError:
+                log.warning("spool=shed file=%s: its alerts were not looked at again", path.name)
+            except OSError as error:
+                raise StoreError(f"the spool cannot be read: {error.strerror}") from error
+
+    def _read_again(self, segment: Segment, frame: Frame) -> Sequence[Event]:
+        try:
+            return segment.read(frame)
+        except FrameError as error:
+            log.error("spool=damaged file=%s octet=%d error=%r", segment.path.name, frame.begin, str(error))
+            return ()
 
     def _sync(self) -> None:
         try:
