@@ -25,7 +25,7 @@ from tapwarden.agent.desk import CaseDesk, Means, ReportingRules
 from tapwarden.agent.handling import IncidentHandling
 from tapwarden.agent.office import CaseOffice
 from tapwarden.agent.ordering import Means as OrderingMeans
-from tapwarden.agent.ordering import centre_of, coordination_of, orders_of, queries_of
+from tapwarden.agent.ordering import centre_of, coordination_of, misps_of, orders_of, queries_of, sightings_of
 from tapwarden.agent.orders.desk import Orders
 from tapwarden.agent.progress import Places
 from tapwarden.agent.queries.desk import Queries
@@ -152,6 +152,7 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             ours=ours,
             detected_at=detected_at,
             followed=clockwork.follow,
+            judged=sightings_of(config, cases, events, clock).judged,
         )
         handling = IncidentHandling(
             cases=cases,
@@ -168,7 +169,8 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
         orders = orders_of(config, ordering_means)
         queries = queries_of(config, layout, ordering_means)
         centre = centre_of(config, layout, cases)
-        closeables.append(centre)
+        misps = misps_of(config, layout)
+        closeables += [centre, *misps.values()]
         outbox = outbox_of(
             config, layout, cases, clock, mailer, ours, obstacle=reporter.obstacle, followed=clockwork.follow_id
         )
@@ -211,7 +213,7 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             Revealing(cases, clock, lambda: pseudonym_key(layout), ours),
             office,
             orders,
-            coordination_of(config, ordering_means, orders, queries, centre),
+            coordination_of(config, ordering_means, orders, queries, centre, misps),
             queries,
             SqlOrderStore(cases),
         )

@@ -2,14 +2,16 @@
 
 import hashlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from random import SystemRandom
 
 from tapwarden.agent.centre import channel_settings
 from tapwarden.agent.config import Config, Layout
-from tapwarden.agent.coordinate.messages import Messages
+from tapwarden.agent.coordinate.messages import Messages, Pushing
+from tapwarden.agent.coordinate.misp import MispSightings
 from tapwarden.agent.coordinate.taxii_centre import TaxiiCentre
+from tapwarden.agent.coordinate.transport import ChannelSettings
 from tapwarden.agent.coordination import Coordination
 from tapwarden.agent.desk import CaseDesk
 from tapwarden.agent.handling import IncidentHandling
@@ -21,11 +23,12 @@ from tapwarden.agent.queries.templates import Sources
 from tapwarden.agent.reception.callers import Callers
 from tapwarden.agent.reception.server import Reception, ReceptionSettings, reception_app
 from tapwarden.agent.secret import read_token
+from tapwarden.agent.sighting import MISP, Sightings
 from tapwarden.agent.store.cases import SqlCaseStore, SqlOrderStore
 from tapwarden.agent.store.evidence import SigningKey
 from tapwarden.mitigation.approval import ApprovalRules
 from tapwarden.model.decision import Measure
-from tapwarden.model.errors import ConfigError
+from tapwarden.model.errors import ChannelError, ConfigError
 from tapwarden.model.ports import Clock, EventStore, Mitigator
 
 TOKEN_MIN = 16
@@ -131,19 +134,60 @@ def centre_of(config: Config, layout: Layout, cases: SqlCaseStore) -> TaxiiCentr
     return TaxiiCentre(replace(channel_settings(config, layout), url=url), SqlOrderStore(cases), polled)
 
 
+def sightings_of(config: Config, cases: SqlCaseStore, events: EventStore, clock: Clock) -> Sightings:
+    """What tells verdicts on indicators to their sources."""
+    return Sightings(
+        store=SqlOrderStore(cases),
+        cases=cases,
+        events=events,
+        clock=clock,
+        site=agent_name(config),
+        misp=frozenset(each.source for each in config.sightings.misp),
+        centre=config.sightings.centre and config.orders.enabled,
+        drills=lambda incident_id: (found := cases.incident(incident_id)) is not None and found.drill,
+    )
+
+
+def misps_of(config: Config, layout: Layout) -> Mapping[str, MispSightings]:
+    """The ways to MISPs, by collection name. Raises ConfigError."""
+    return {
+        f"{MISP}{each.source}": MispSightings(
+            ChannelSettings(
+                each.url,
+                token=read_token(layout.setting(each.key_file), "sightings.misp"),
+                ca_file=str(layout.setting(each.ca_file)) if each.ca_file else "",
+            )
+        )
+        for each in config.sightings.misp
+    }
+
+
 def coordination_of(
-    config: Config, means: Means, orders: Orders, queries: Queries | None, centre: TaxiiCentre | None
+    config: Config,
+    means: Means,
+    orders: Orders,
+    queries: Queries | None,
+    centre: TaxiiCentre | None,
+    misps: Mapping[str, MispSightings],
 ) -> Coordination | None:
-    """Staying in touch; None where orders are not followed."""
-    if not config.orders.enabled:
+    """Staying in touch; None where there is nobody to be in touch with."""
+    if not config.orders.enabled and not misps:
         return None
     store = SqlOrderStore(means.cases)
+
+    def way_into(name: str) -> Pushing:
+        if name in misps:
+            return misps[name]
+        if centre is None or name.startswith(MISP):
+            raise ChannelError("nobody is configured who takes this")
+        return centre.way_into(name)
+
     return Coordination(
         orders=orders,
         queries=queries,
         cases=means.cases,
         handling=means.handling,
-        messages=Messages(store, centre.way_into, random=SystemRandom()) if centre else None,
+        messages=Messages(store, way_into, random=SystemRandom()) if centre or misps else None,
         polls=centre.polls if centre else dict,
         clock=means.clock,
     )

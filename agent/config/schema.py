@@ -528,6 +528,22 @@ class Queries(Section):
     tlp: Literal["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"] = "AMBER"
 
 
+class Misp(Section):
+    """A MISP that gives a feed, and hears what became of it."""
+
+    source: Text
+    url: Annotated[str, AfterValidator(_https)]
+    key_file: Text
+    ca_file: str = ""
+
+
+class Sightings(Section):
+    """Verdicts on alerts of indicators, told to whoever gave the indicator."""
+
+    centre: bool = False
+    misp: tuple[Misp, ...] = ()
+
+
 class Dashboard(Section):
     """The web pages."""
 
@@ -561,4 +577,5 @@ class Config(Section):
     reporting: Reporting = Reporting()
     orders: Orders = Orders()
     queries: Queries = Queries()
+    sightings: Sightings = Sightings()
     dashboard: Dashboard = Dashboard()

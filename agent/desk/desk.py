@@ -32,8 +32,9 @@ class CaseDesk:
         ours: Callable[[str], bool],
         detected_at: Callable[[Sequence[AlertGroup], datetime], datetime],
         followed: Callable[[Incident], object] = lambda _incident: None,
+        judged: Callable[[Sequence[str], Verdict, str], object] = lambda _groups, _verdict, _by: None,
     ) -> None:
-        self._cases, self._clock = cases, clock
+        self._cases, self._clock, self._judged = cases, clock, judged
         self._incidents = Incidents(
             cases=cases,
             rules=rules,
@@ -56,7 +57,10 @@ class CaseDesk:
         self, group_ids: Sequence[str], *, state: GroupState | None = None, verdict: Verdict | None = None, by: str
     ) -> int:
         """See the port."""
-        return self._cases.set_groups(group_ids, state=state, verdict=verdict, by=by, at=self._clock.now())
+        changed = self._cases.set_groups(group_ids, state=state, verdict=verdict, by=by, at=self._clock.now())
+        if verdict is not None:
+            self._judged(group_ids, verdict, by)
+        return changed
 
     def open_incident(
         self,
