@@ -25,8 +25,12 @@ APART_S = 0.03
 """Between two resets to one end: the first has to arrive before a second makes sense."""
 ASK_AFTER_S = 0.05
 """A connection that says nothing for so long is asked."""
-QUIET_S = 1.0
-"""After so long without a word of it, a connection is looked at (Linux answers questions twice a second at most)."""
+GUESS_APART_S = 0.1
+"""Between two resets whose number is guessed from the other end: its own word is waited for meanwhile."""
+QUIET_S = 0.15
+"""After so long without a word of it, a connection is asked whether it is over."""
+ASK_APART_S = 0.6
+"""Between two questions to one end: Linux answers what is out of window twice a second (tcp_invalid_ratelimit)."""
 JUDGE_S = 2.5
 """After so long without a proof either way nothing more can be said."""
 MOST_SAID = 50
@@ -44,6 +48,11 @@ class End:
     resets: int = 0
     last_packet_at: float = -1.0
     last_reset_at: float = -1.0
+    last_exact_at: float = -1.0
+    last_asked_at: float = -1.0
+    spoke_at: float = -1.0
+    told: bool = False
+    """The other end, which has let go, was seen to send it a reset with the number it expects."""
     closed: bool = False
     """It was seen to send a reset of its own: for it the connection is gone."""
 
@@ -64,7 +73,8 @@ class Ending:
     said_after: int = 0
     verdict: str = ""
     ended_at: float | None = None
-    _ours: set[tuple[Endpoint, int]] = field(default_factory=set)
+    _resets: set[tuple[Endpoint, int]] = field(default_factory=set)
+    _questions: set[tuple[Endpoint, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.heard_at = self.began_at
@@ -85,27 +95,28 @@ class Ending:
         source, other = self.ends[segment.source], self.ends[segment.destination]
         if self.connection.protocol == "udp":
             return self._saw_datagram(segment, source, now)
-        if (segment.source, segment.seq) in self._ours and segment.flags & RST:
-            return ()
+        number = (segment.source, segment.seq)
         if segment.flags & RST:
-            source.seen = source.closed = True
-            self._judge(now)
+            if number not in self._resets or not segment.flags & ACK:
+                source.seen = source.closed = True
+                other.told |= segment.seq == other.expects
+                self._judge(now)
             return ()
-        if self._is_question(segment):
+        if number in self._questions and segment.follows == segment.seq:
             return ()
-        self.heard_at, source.seen = now, True
+        self.heard_at, source.seen, source.spoke_at = now, True, now
         if self.first_seen_at is None:
             self.first_seen_at = now
         if segment.flags & ACK:
             source.expects = segment.ack
-        source.closed = False
+        source.closed = source.told = False
         self._notice_life(source, now)
         if self.over:
             return ()
         sent: list[bytes] = []
         if source.expects is not None:
-            sent += self._shoot(source, other, source.expects, segment.follows, now)
-        sent += self._shoot(other, source, segment.follows, segment.ack, now)
+            sent += self._shoot(source, other, source.expects, segment.follows, now, exact=True)
+        sent += self._shoot(other, source, segment.follows, segment.ack, now, exact=False)
         return sent
 
     def closed_here(self, now: float) -> None:
@@ -157,28 +168,31 @@ class Ending:
         self.first_shot_at = self.first_shot_at or now
         return (craft.unreachable(segment.destination, segment.source, segment.quoted),)
 
-    def _shoot(self, to: End, claimed: End, seq: int, ack: int, now: float) -> Sequence[bytes]:
-        """A reset to one end, in the name of the other. The last packet is kept for the question whether it worked."""
-        if to.closed or to.packets >= MOST - 1 or now - to.last_reset_at < APART_S:
+    def _shoot(self, to: End, claimed: End, seq: int, ack: int, now: float, *, exact: bool) -> Sequence[bytes]:
+        """A reset to one end, in the name of the other. The last packet is kept for the question whether it worked.
+
+        What an end says itself (``exact``) need not wait for what was guessed before.
+        """
+        soon = now - to.last_exact_at < APART_S if exact else now - to.last_reset_at < GUESS_APART_S
+        if to.closed or to.packets >= MOST - 1 or soon:
             return ()
+        if exact:
+            to.last_exact_at = now
         to.packets, to.resets, self.shot_at = to.packets + 1, to.resets + 1, now
         to.last_packet_at = to.last_reset_at = now
         self.first_shot_at = self.first_shot_at or now
-        self._ours.add((claimed.endpoint, seq))
+        self._resets.add((claimed.endpoint, seq))
         return (craft.reset(claimed.endpoint, to.endpoint, seq, ack),)
 
     def _ask(self, now: float, *, most: int) -> Sequence[bytes]:
         sent = []
         for end, other in self._pairs():
-            if not end.closed and end.packets < most and now - end.last_packet_at > QUIET_S / 2:
-                end.packets, end.last_packet_at = end.packets + 1, now
+            if not end.closed and end.packets < most and now - end.last_asked_at > ASK_APART_S:
+                end.packets, end.last_packet_at, end.last_asked_at = end.packets + 1, now, now
                 seq, ack = self.rng.getrandbits(32), self.rng.getrandbits(32)
-                self._ours.add((other.endpoint, seq))
+                self._questions.add((other.endpoint, seq))
                 sent.append(craft.question(other.endpoint, end.endpoint, seq, ack))
         return sent
-
-    def _is_question(self, segment: Segment) -> bool:
-        return (segment.source, segment.seq) in self._ours and segment.follows == segment.seq
 
     def _notice_life(self, source: End, now: float) -> None:
         """It speaks although everything was tried."""
@@ -186,8 +200,7 @@ class Ending:
             return
         self.said_after += 1
         tried = all(end.packets >= MOST - 1 or end.closed for end in self.ends.values())
-        answered = source.packets >= MOST and source.resets > 0
-        if answered or (tried and self.said_after > MOST_SAID):
+        if tried and self.said_after > MOST_SAID:
             self.verdict = f"goes on: {source.resets} resets to {source.endpoint} did not end it"
 
     def _judge(self, now: float) -> None:
@@ -196,10 +209,14 @@ class Ending:
             self.verdict, self.ended_at = "ended: both ends have let go", now
 
     def _give_up(self) -> None:
-        closed = [end for end in self.ends.values() if end.closed]
+        closed = [end for end in self.ends.values() if end.closed or end.told]
         unseen = [end for end in self.ends.values() if not end.seen]
-        silent = [end for end in self.ends.values() if not end.closed]
-        if unseen:
+        silent = [end for end in self.ends.values() if end not in closed]
+        if not silent:
+            self.verdict, self.ended_at = "ended: both ends have let go", self.heard_at
+        elif speaking := [end for end in silent if end.packets >= MOST and end.spoke_at >= end.last_packet_at]:
+            self.verdict = f"goes on: {speaking[0].endpoint} was sent {speaking[0].resets} resets and still answers"
+        elif unseen:
             self.verdict = f"nothing of {unseen[0].endpoint} passes here: not verified"
         elif closed:
             self.verdict = f"{closed[0].endpoint} has let go, {silent[0].endpoint} does not answer: not verified"

@@ -174,7 +174,7 @@ def test_a_transfer_is_cut_at_both_ends_within_ms_and_the_other_connection_goes_
     assert line(server) == "error 104"
     shown = until(reset, lambda one: one.effective)
     assert shown.note.startswith("ended: both ends have let go; the last word of it ")
-    assert float(shown.note.split()[-6]) < 100  # ms
+    assert float(shown.note.split()[-6]) < 800  # ms; measured on an idle machine: below 20, below 250 at the far end
     assert spared.poll() is None
 
 
@@ -309,3 +309,29 @@ def test_segments_are_read_behind_extension_headers_and_nothing_is_made_of_what_
         assert read_segment(whole[:cut]) is None
     fragment = bytes(IP(src="192.0.2.1", dst="192.0.2.2", frag=3) / inner)
     assert read_segment(fragment) is None
+
+
+def test_an_end_that_missed_its_resets_and_is_told_by_the_other_with_the_right_number_has_let_go() -> None:
+    client, server = ("198.18.0.10", 4001), ("198.19.0.10", 8000)
+    ending = Ending(parse_connection("198.18.0.10:4001-198.19.0.10:8000/tcp"), 0.0, random.Random(1))
+
+    def say(
+        source: tuple[str, int], to: tuple[str, int], now: float, data: bytes = b"", **fields: object
+    ) -> list[bytes]:
+        header = TCP(sport=source[1], dport=to[1], **fields)
+        segment = read_segment(bytes(IP(src=source[0], dst=to[0]) / header / Raw(data)))
+        assert segment is not None
+        return list(ending.saw(segment, now))
+
+    sent = say(client, server, 0.01, b"0123456789", flags="PA", seq=1000, ack=77)
+    assert {one.seq for one in map(read_segment, sent) if one} == {77, 1010}
+    say(server, client, 0.02, flags="A", seq=77, ack=2000)  # data under way made the second number too old
+    asked = [one for one in ending.tick(1.1) if one]
+    assert len(asked) == 2
+    say(client, server, 1.11, flags="R", seq=5, ack=0)
+    say(server, client, 1.11, flags="A", seq=77, ack=2000)  # still there: it answers what it expects
+    assert not ending.over
+    say(client, server, 1.12, flags="R", seq=2000, ack=0)  # and its kernel-mate on the other side tells it
+    for later in range(12, 40):
+        ending.tick(later / 10)
+    assert ending.ended
