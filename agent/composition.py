@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from tapwarden.agent.appeals import Appeals, Replies, lifted_targets
 from tapwarden.agent.clock import SystemClock
 from tapwarden.agent.clockwork import Clockwork
 from tapwarden.agent.compliance import RULES, examine, gather
@@ -31,10 +32,11 @@ from tapwarden.agent.progress import Places
 from tapwarden.agent.queries.desk import Queries
 from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.reporting import clock_rules_of, mailer_of, notices_of, outbox_of, pseudonym_key
-from tapwarden.agent.responses import responses_of
+from tapwarden.agent.responses import appeals_of, complaint_link, replies_of, responses_of
 from tapwarden.agent.revealing import Revealing
 from tapwarden.agent.secret import read_token
 from tapwarden.agent.store.cases import SqlCaseStore, SqlOrderStore
+from tapwarden.agent.store.cases.appeals import SqlAppealStore
 from tapwarden.agent.store.cases.checkpoints import Checkpoints
 from tapwarden.agent.store.classes import EventClass
 from tapwarden.agent.store.elastic import ElasticEventStore
@@ -88,6 +90,8 @@ class Parts:
     coordination: Coordination | None
     queries: Queries | None
     places: Places
+    appeals: Appeals
+    replies: Replies | None
 
 
 def first_alert(groups: Sequence[AlertGroup], now: datetime) -> datetime:
@@ -138,6 +142,7 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
                 guard,
                 dry_run=config.mitigation.mode != "enforce",
                 rules=approval_rules_of(config),
+                lifted=lambda: lifted_targets(SqlAppealStore(cases)),
             ),
             rules=ReportingRules(
                 clocks.main,
@@ -154,6 +159,7 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             followed=clockwork.follow,
             judged=sightings_of(config, cases, events, clock).judged,
         )
+        appeals = appeals_of(config, cases, desk, clock, clocks.calendar, new_id)
         handling = IncidentHandling(
             cases=cases,
             clock=clock,
@@ -216,6 +222,8 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
             coordination_of(config, ordering_means, orders, queries, centre, misps),
             queries,
             SqlOrderStore(cases),
+            appeals,
+            replies_of(mitigators, cases, clock),
         )
     finally:
         for part in closeables:
@@ -288,7 +296,7 @@ def sinkhole_of(config: Config) -> Sinkhole | None:
         addresses=sinkhole.addresses,
         port=sinkhole.port,
         keep_octets=sinkhole.keep_octets,
-        contact=html.escape(sinkhole.contact),
+        contact=html.escape(sinkhole.contact) + complaint_link(config),
     )
 
 

@@ -1,14 +1,20 @@
 """The mitigators that act beyond this host, from their configuration."""
 
-from collections.abc import Sequence
+import html
+from collections.abc import Callable, Sequence
 
+from tapwarden.agent.appeals import AppealRules, Appeals, Replies
 from tapwarden.agent.config import Config, Layout
 from tapwarden.agent.config.response import Bgp as BgpConfig
+from tapwarden.agent.report.workdays import Calendar
 from tapwarden.agent.secret import read_token
+from tapwarden.agent.store.cases import SqlCaseStore
+from tapwarden.agent.store.cases.appeals import SqlAppealStore
 from tapwarden.mitigation.bgp import BlackHole, Neighbour
 from tapwarden.mitigation.notify import (
     MailServer,
     MailTransport,
+    Notify,
     Pap,
     Recipient,
     Sender,
@@ -19,7 +25,7 @@ from tapwarden.mitigation.notify import (
 from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.mitigation.target import parse_domain, parse_network
 from tapwarden.model.errors import ConfigError
-from tapwarden.model.ports import Mitigator
+from tapwarden.model.ports import CaseStore, Clock, Desk, Mitigator
 
 
 def responses_of(config: Config, layout: Layout) -> list[Mitigator]:
@@ -32,6 +38,34 @@ def responses_of(config: Config, layout: Layout) -> list[Mitigator]:
     if config.mitigation.notify.enabled:
         made.append(notify_of(config, layout))
     return made
+
+
+def appeals_of(
+    config: Config,
+    cases: SqlCaseStore,
+    desk: Desk,
+    clock: Clock,
+    calendar: Calendar,
+    new_id: Callable[[], str],
+) -> Appeals:
+    """What is done with complaints."""
+    terms = config.appeals
+    rules = AppealRules(terms.ack_days, terms.decision_days, terms.filing_days, terms.per_day, calendar)
+    return Appeals(store=SqlAppealStore(cases), cases=cases, desk=desk, clock=clock, rules=rules, new_id=new_id)
+
+
+def complaint_link(config: Config) -> str:
+    """HTML that leads from the sinkhole's page to the complaint form; "" where there is none."""
+    site = config.mitigation.notify.site
+    if not config.appeals.public or not site:
+        return ""
+    return f' <a href="{html.escape(site)}/complaint">Complaint &middot; &#25237;&#35785;</a>'
+
+
+def replies_of(mitigators: Sequence[Mitigator], cases: CaseStore, clock: Clock) -> Replies | None:
+    """What takes answers to notices; None where none are sent."""
+    notify = next((one for one in mitigators if isinstance(one, Notify)), None)
+    return Replies(notify, cases, clock) if notify else None
 
 
 def reset_of(config: Config, layout: Layout) -> Mitigator:

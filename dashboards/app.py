@@ -16,6 +16,7 @@ from tapwarden.dashboards.console import Console, Health
 from tapwarden.dashboards.pages import (
     actions,
     audit,
+    complaint,
     decide,
     event,
     handling,
@@ -29,6 +30,9 @@ from tapwarden.dashboards.pages import (
     users,
 )
 from tapwarden.dashboards.pages import (
+    appeals as appeal_pages,
+)
+from tapwarden.dashboards.pages import (
     office as office_pages,
 )
 from tapwarden.dashboards.render import HERE, page, template_environment, wants_json
@@ -39,7 +43,16 @@ from tapwarden.dashboards.throttle import LoginThrottle
 from tapwarden.model.errors import RefusedError, StoreError
 from tapwarden.model.office import Office
 from tapwarden.model.order import OrderDesk, QueryDesk
-from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore, EvidenceStore, IncidentDesk
+from tapwarden.model.ports import (
+    AppealDesk,
+    CaseStore,
+    Clock,
+    Desk,
+    EventStore,
+    EvidenceStore,
+    IncidentDesk,
+    ReplyDesk,
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +71,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     orders.router,
     users.router,
     audit.router,
+    appeal_pages.router,
+    complaint.router,
 )
 
 
@@ -74,6 +89,8 @@ def create_app(
     order_desk: OrderDesk | None = None,
     query_desk: QueryDesk | None = None,
     office: Office | None = None,
+    appeals: AppealDesk | None = None,
+    replies: ReplyDesk | None = None,
     rng: Rng = os.urandom,
     passwords: Passwords | None = None,
 ) -> FastAPI:
@@ -109,6 +126,13 @@ def create_app(
         orders=order_desk,
         queries=query_desk,
         office=office,
+        appeals=appeals,
+        replies=replies,
+        public_throttle=LoginThrottle(
+            clock, per_name=settings.filings_per_address, per_address=settings.filings_per_address, window_s=3600
+        )
+        if settings.public
+        else None,
     )
     for router in ROUTERS:
         app.include_router(router)

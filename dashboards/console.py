@@ -13,7 +13,16 @@ from tapwarden.dashboards.settings import DashboardSettings
 from tapwarden.dashboards.throttle import LoginThrottle
 from tapwarden.model.office import Office
 from tapwarden.model.order import OrderDesk, QueryDesk
-from tapwarden.model.ports import CaseStore, Clock, Desk, EventStore, EvidenceStore, IncidentDesk
+from tapwarden.model.ports import (
+    AppealDesk,
+    CaseStore,
+    Clock,
+    Desk,
+    EventStore,
+    EvidenceStore,
+    IncidentDesk,
+    ReplyDesk,
+)
 
 Health = Callable[[], Mapping[str, Any]]
 """Part name -> {"state": "ok" | "degraded" | "down" | "off", "detail": text, and counters}."""
@@ -41,6 +50,10 @@ class Console:
     orders: OrderDesk | None = None
     queries: QueryDesk | None = None
     office: Office | None = None
+    appeals: AppealDesk | None = None
+    replies: ReplyDesk | None = None
+    public_throttle: LoginThrottle | None = None
+    """How often an address may file or reply; None where nobody without an account may."""
 
     @property
     def cookie(self) -> str:

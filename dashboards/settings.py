@@ -32,6 +32,11 @@ class DashboardSettings:
     """Failed log-ins of one name from one address within ``login_window_s`` before further ones are refused."""
     login_failures_per_address: int = 20
     login_window_s: int = 300
+    public: bool = False
+    """Whether complaints and answers to notices are taken from people without an account."""
+    public_intro: str = ""
+    filings_per_address: int = 5
+    """Complaints and answers of one address in an hour."""
     max_body_octets: int = 1 << 20
 
     @property

@@ -26,6 +26,7 @@ COMMANDS = (
         "queries", "tapwarden.agent.cli.queries:queries", "Queries of coordinating centres: what was asked and told."
     ),
     Entry("allow", "tapwarden.agent.cli.allow:allow", "What nothing may be done to, and which entry says so."),
+    Entry("appeals", "tapwarden.agent.cli.appeals:appeals", "Complaints: list, show, lift, answer."),
     Entry("audit", "tapwarden.agent.cli.audit:audit", "Who did what: list, verify, sign."),
     Entry("report", "tapwarden.agent.cli.report:report", "List, show, sign off and send reports."),
     Entry("compliance", "tapwarden.agent.cli.compliance:compliance", "How each requirement of the law stands here."),

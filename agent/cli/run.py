@@ -162,6 +162,8 @@ def _dashboard(parts: Parts, health: Health) -> uvicorn.Server:
         order_desk=parts.orders if parts.config.orders.enabled else None,
         query_desk=parts.queries,
         office=parts.office,
+        appeals=parts.appeals,
+        replies=parts.replies,
     )
     return make_server(app, settings)
 
@@ -177,6 +179,9 @@ def _dashboard_settings(config: Config, parts: Parts) -> DashboardSettings:
         tls_key=str(parts.layout.setting(dashboard.tls.key)) if dashboard.tls.key else "",
         site=sensor_name(config),
         enforcing=config.mitigation.mode == "enforce",
+        public=config.appeals.public,
+        public_intro=config.appeals.intro,
+        filings_per_address=config.appeals.per_address,
         legal_bases=tuple(dict.fromkeys(p.decide.legal_basis for p in config.triage.policies if p.decide)),
     )
 

@@ -134,3 +134,15 @@ class Notify(Section):
         if len(names) != len(set(names)):
             raise ValueError("two recipients have the same name")
         return self
+
+
+class Appeals(Section):
+    """Complaints of those who are affected; terms in working days of ``reporting.calendar_file``."""
+
+    public: bool = False
+    intro: str = ""
+    ack_days: int = Field(default=1, ge=0, le=30)
+    decision_days: int = Field(default=30, ge=1, le=365)
+    filing_days: int = Field(default=10, ge=1, le=365)
+    per_day: int = Field(default=200, ge=1, le=100_000)
+    per_address: int = Field(default=5, ge=1, le=1000)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from tapwarden.agent.config.quantity import Duration, Size
 from tapwarden.agent.config.reporting import Escalation, Person, Privacy, Receiver, Smtp
-from tapwarden.agent.config.response import Bgp, Notify, Reset
+from tapwarden.agent.config.response import Appeals, Bgp, Notify, Reset
 from tapwarden.agent.config.section import Address, Name, Network, Peer, Section, Text, network
 from tapwarden.model.decision import Measure
 from tapwarden.model.incident import ThreatClass
@@ -579,3 +579,4 @@ class Config(Section):
     queries: Queries = Queries()
     sightings: Sightings = Sightings()
     dashboard: Dashboard = Dashboard()
+    appeals: Appeals = Appeals()

@@ -9,7 +9,7 @@ from tapwarden.agent.desk.means import Means
 from tapwarden.agent.desk.weighing import Look, Weighing
 from tapwarden.agent.foresight import MOST_EVENTS, foresee
 from tapwarden.agent.triage.changing import may_act
-from tapwarden.mitigation.approval import people_needed, still_needed
+from tapwarden.mitigation.approval import Need, people_needed, still_needed
 from tapwarden.mitigation.plan import plan
 from tapwarden.model.decision import Action, Authority, AuthorityKind, Decision, Impact, Measure, Target
 from tapwarden.model.errors import RefusedError, StoreError
@@ -77,7 +77,7 @@ class Deciding:
                 "override this, and somebody else has to approve",
                 entry=impact.protected[0],
             )
-        need = people_needed(decision, impact, self._means.rules)
+        need = self._needed(decision, impact)
         decision = replace(
             decision,
             people_needed=need.people,
@@ -137,6 +137,14 @@ class Deciding:
             self._looks[decision.id] = look
         return impact or unknown
 
+    def _needed(self, decision: Decision, impact: Impact) -> Need:
+        """How many people the decision takes: two for what a complaint let go, however little it reaches."""
+        need = people_needed(decision, impact, self._means.rules)
+        if need.people >= 2 or decision.measure is Measure.NOTIFY or not (lifted := self._means.lifted()):
+            return need
+        again = [target for target in decision.targets if f"{target.type.value} {target.value}" in lifted]
+        return replace(need, people=2, because=f"{again[0].value} was let go because of a complaint") if again else need
+
     def _impact(self, decision: Decision, most: int) -> Impact:
         """What it would have hit, from the event store. Raises StoreError, ValueError."""
         now = decision.decided_at
@@ -151,7 +159,7 @@ class Deciding:
                 detail = f"{decision.id}: what it would have hit is not known: {look.problem}"
                 self._cases.audit(actor=WEIGHING, verb="weigh", subject=decision.incident_id, detail=detail, at=now)
                 return
-            need = people_needed(decision, impact, self._means.rules)
+            need = self._needed(decision, impact)
             hit = f"{impact.flows} flows of {impact.hosts} hosts, {len(impact.protected)} of them protected"
             detail = f"{decision.id}: known after it was carried out: would have hit {hit}"
             with self._cases.transaction():

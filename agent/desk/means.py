@@ -35,10 +35,11 @@ class ReportingRules:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """How decisions are carried out."""
+    """How decisions are carried out. ``lifted``: targets (``type value``) that a complaint let go."""
 
     ledger: Ledger
     mitigators: Sequence[Mitigator]
     guard: Callable[[], Guard]
     dry_run: bool = True
     rules: ApprovalRules = field(default_factory=ApprovalRules)
+    lifted: Callable[[], frozenset[str]] = frozenset

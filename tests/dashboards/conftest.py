@@ -17,12 +17,14 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
+from tapwarden.agent.appeals import AppealRules, Appeals, Replies, lifted_targets
 from tapwarden.agent.desk import CaseDesk, Means, ReportingRules
 from tapwarden.agent.handling import IncidentHandling
 from tapwarden.agent.office import CaseOffice
 from tapwarden.agent.report.profile import shipped_profiles
 from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.store.cases import SqlCaseStore
+from tapwarden.agent.store.cases.appeals import SqlAppealStore
 from tapwarden.agent.store.embedded import EmbeddedEventStore
 from tapwarden.agent.store.evidence import EvidenceFolder
 from tapwarden.dashboards.accounts import Passwords
@@ -31,6 +33,7 @@ from tapwarden.dashboards.server import make_server
 from tapwarden.dashboards.settings import DashboardSettings
 from tapwarden.mitigation.guard import Guard, Limits, protect
 from tapwarden.mitigation.ledger import Ledger
+from tapwarden.mitigation.notify import Notify, Recipient, Sender, Ways
 from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.model.event import Event
 from tapwarden.model.incident import AlertGroup
@@ -66,7 +69,13 @@ def real_desk(cases: SqlCaseStore, events: EmbeddedEventStore, clock: SetClock) 
     return CaseDesk(
         cases=cases,
         events=events,
-        means=Means(Ledger(cases, mitigators, guard), mitigators, guard, dry_run=True),
+        means=Means(
+            Ledger(cases, mitigators, guard),
+            mitigators,
+            guard,
+            dry_run=True,
+            lifted=lambda: lifted_targets(SqlAppealStore(cases)),
+        ),
         rules=ReportingRules(shipped_profiles()["generic-24h"], Reporter("Test Org", "Anna", "+00 1")),
         clock=clock,
         new_id=lambda: f"case-{next(serial):04d}",
@@ -85,7 +94,9 @@ class Site:
     desk: CaseDesk
     clock: SetClock
     passwords: Passwords
-    health: dict[str, Any] = field(default_factory=dict)
+    health: dict[str, Any]
+    appeals: Appeals
+    notify: Notify
     opened: list[httpx.Client] = field(default_factory=list)
 
     def add_user(self, name: str, role: Role, *, must_change: bool = False) -> None:
@@ -210,7 +221,7 @@ def passwords() -> Passwords:
 
 @pytest.fixture
 def settings() -> DashboardSettings:
-    return DashboardSettings(port=0, site="test site", legal_bases=("Internal security policy section 4",))
+    return DashboardSettings(port=0, site="test site", public=True, legal_bases=("Internal security policy section 4",))
 
 
 @pytest.fixture
@@ -219,6 +230,22 @@ def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> I
     cases = SqlCaseStore.at(tmp_path / "cases" / "cases.db")
     events = EmbeddedEventStore(tmp_path / "events", clock)
     desk, serial = real_desk(cases, events, clock), itertools.count(1)
+    appeals = Appeals(
+        store=SqlAppealStore(cases),
+        cases=cases,
+        desk=desk,
+        clock=clock,
+        rules=AppealRules(per_day=8),
+        new_id=lambda: f"appeal-{next(serial):04d}",
+    )
+    notify = Notify(
+        folder=tmp_path / "notify",
+        recipients=[Recipient("Hosting", "provider", email="abuse@example.net")],
+        ways=Ways(),
+        sender=Sender("Test Org", ""),
+        reply_url="https://tw.example/reply/",
+        clock=lambda: clock.now().timestamp(),
+    )
     health: dict[str, Any] = {"capture": {"state": "ok", "detail": "eth0, 41 230 packets/s, loss 0.00 %", "dropped": 0}}
     app = create_app(
         events=events,
@@ -229,6 +256,8 @@ def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> I
         evidence=EvidenceFolder(tmp_path / "evidence"),
         settings=settings,
         passwords=passwords,
+        appeals=appeals,
+        replies=Replies(notify, cases, clock),
         incident_desk=IncidentHandling(
             cases=cases,
             clock=clock,
@@ -248,7 +277,7 @@ def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> I
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        served = Site(f"http://127.0.0.1:{port}", cases, events, desk, clock, passwords, health)
+        served = Site(f"http://127.0.0.1:{port}", cases, events, desk, clock, passwords, health, appeals, notify)
         yield served
         for client in served.opened:
             client.close()

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from tapwarden.agent.store.cases.columns import Choice, Document, Moment, Words
+from tapwarden.model.appeal import AppealState
 from tapwarden.model.decision import ActionState, Authority, AuthorityKind, Measure, Target, TargetType
 from tapwarden.model.incident import GroupState, IncidentState, Ownership, ThreatClass, TimelineEntry, Verdict
 from tapwarden.model.order import OrderKind, OrderState, QueryState, TargetEffect
@@ -442,4 +443,30 @@ coordinator_query = Table(
     Column("note", Words, nullable=False),
     Index("ix_coordinator_query_received", "received_at"),
     Index("ix_coordinator_query_asker", "asker", "received_at"),
+)
+
+appeal = Table(
+    "appeal",
+    metadata,
+    _id(),
+    Column("number", String(32), nullable=False),
+    Column("secret_hash", String(64), nullable=False),
+    Column("filed_at", Moment, nullable=False),
+    Column("who", Words, nullable=False),
+    Column("contact", Words, nullable=False),
+    Column("about", Words, nullable=False),
+    Column("grounds", Words, nullable=False),
+    Column("state", Choice(AppealState), nullable=False),
+    Column("acknowledged_at", Moment, nullable=False),
+    Column("ack_due", Moment, nullable=False),
+    Column("answer_due", Moment, nullable=False),
+    Column("late", Boolean, nullable=False),
+    Column("lifted", _texts(), nullable=False),
+    Column("answered_at", Moment),
+    Column("answered_by", Words, nullable=False),
+    Column("reasons", Words, nullable=False),
+    UniqueConstraint("number"),
+    UniqueConstraint("secret_hash"),
+    Index("ix_appeal_state", "state", "answer_due"),
+    Index("ix_appeal_filed", "filed_at"),
 )

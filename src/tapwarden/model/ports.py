@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
+from tapwarden.model.appeal import Appeal, AppealState
 from tapwarden.model.decision import (
     Action,
     ActionState,
@@ -504,6 +506,72 @@ class IncidentDesk(Protocol):
 
     def split(self, incident_id: str, group_ids: Sequence[str], *, title: str, by: str, reason: str) -> Incident:
         """A new incident of some of its groups; its clock starts when the old one's did."""
+        ...
+
+
+class AppealStore(Protocol):
+    """Complaints, in the case store's transactions. Methods raise StoreError."""
+
+    def transaction(self) -> AbstractContextManager[None]: ...
+    def put(self, appeal: Appeal) -> None: ...
+    def find(self, id_or_number: str) -> Appeal | None: ...
+    def by_secret(self, secret_hash: str) -> Appeal | None: ...
+    def all(self, *, states: Sequence[AppealState] = (), limit: int = 100) -> Sequence[Appeal]:
+        """What is due first comes first."""
+        ...
+
+    def lifting(self) -> Sequence[Appeal]:
+        """Complaints that let targets go and were not rejected since."""
+        ...
+
+    def filed_since(self, since: datetime) -> int: ...
+
+
+class AppealDesk(Protocol):
+    """What the public and those who answer it do with complaints. Every change is in the audit trail.
+
+    Raises RefusedError where the rules say no, KeyError for a number that does not exist, StoreError.
+    """
+
+    def file(self, *, who: str, contact: str, about: str, grounds: str) -> tuple[Appeal, str]:
+        """Take a complaint from anybody; with it the secret of its status page, which is kept nowhere."""
+        ...
+
+    def by_secret(self, secret: str) -> Appeal | None: ...
+    def appeals(self, *, open_only: bool = False, limit: int = 100) -> Sequence[Appeal]: ...
+    def appeal(self, id_or_number: str) -> Appeal: ...
+    def concerned(self, appeal: Appeal) -> Sequence[Action]:
+        """Actions in effect on what it is about."""
+        ...
+
+    def lift(self, id_or_number: str, action_ids: Sequence[str], *, by: str, reason: str) -> Appeal:
+        """Undo actions for the time being: one person may."""
+        ...
+
+    def answer(self, id_or_number: str, *, granted: bool, reasons: str, by: str) -> Appeal:
+        """End it with reasons; what is granted undoes what is still in effect on what it is about."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyAsked:
+    """What a reply link is about, as its recipient already knows it."""
+
+    recipient: str
+    target: str
+    incident_id: str
+    answered: str = ""
+
+
+class ReplyDesk(Protocol):
+    """Answers of those who got a notice. Raises StoreError, MitigationError."""
+
+    def asked(self, token: str) -> ReplyAsked | None:
+        """What the link's token is about; None for one that was not made here, or whose time is over."""
+        ...
+
+    def reply(self, token: str, *, answer: str, text: str) -> bool:
+        """Record an answer on the incident; False where the token is not good."""
         ...
 
 
