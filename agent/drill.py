@@ -1,9 +1,10 @@
 """A drill: a synthetic incident through the whole chain, marked in every message, scored step by step.
 
-What it decides is rehearsed whatever the mode, and its addresses are documentation ones (RFC 5737), so that nothing of
-it touches traffic. Its reports go the way real ones go, marked as a drill.
+What it decides is rehearsed whatever the mode, and the address it is about is a documentation one (RFC 5737), so that
+nothing of it touches traffic. Its reports go the way real ones go, marked as a drill.
 """
 
+import ipaddress
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,15 +12,18 @@ from typing import Any
 from tapwarden.agent.composition import Parts
 from tapwarden.agent.office import DRILLS, written_drill
 from tapwarden.agent.report.formats import FORMATTERS
+from tapwarden.agent.reporting import gate_of, pseudonym_key
 from tapwarden.model.decision import ActionState, Measure, Target, TargetType
 from tapwarden.model.errors import RefusedError
 from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, Ownership, ThreatClass
 from tapwarden.model.office import DrillResult, DrillStep
 from tapwarden.model.report import Report, ReportState, Stage
 
-CULPRIT, VICTIM = "203.0.113.66", "192.0.2.77"
+CULPRIT = "203.0.113.66"
 SID = 9_000_000
 RECEIPT_WITHIN_S = 30.0
+VICTIM = "192.0.2.77"
+"""Whom it befalls where no network of ours is configured (RFC 5737)."""
 
 Seen = tuple[bool, str]
 
@@ -31,6 +35,7 @@ class Drill:
         self._parts, self._by, self._id, self._sleep = parts, by, drill_id, sleep
         self._incident_id = ""
         self._group_id = ""
+        self._victim = _inside(parts.config.sensor.home_net)
 
     def run(self) -> DrillResult:
         """Every step in order; the first that fails does not end it. Raises StoreError."""
@@ -80,7 +85,7 @@ class Drill:
             signature=f"[DRILL] control end beacon {self._id}",
             category="drill",
             severity=1,
-            src_ip=VICTIM,
+            src_ip=self._victim,
             dest_ip=CULPRIT,
             count=3,
             first_seen=now,
@@ -172,9 +177,16 @@ class Drill:
         return not unmarked, f"report {report.id}; unmarked: {', '.join(unmarked) or 'none'}"
 
     def _private(self) -> Seen:
-        body = {**self._report().body}
-        affected = body.get("affected")
-        return affected != "unknown", f"affected {affected}; what the receiver gets is on the page of what left"
+        parts, report = self._parts, self._report()
+        privacy = parts.config.reporting.privacy
+        gate = gate_of("", privacy, lambda: pseudonym_key(parts.layout), parts.ours)
+        passed = gate.passed(report)
+        payload = FORMATTERS["json"].format(passed.report, self._incident())
+        kept = self._victim.encode() in payload
+        seen = f"{passed.pseudonyms} pseudonyms, withheld: {', '.join(passed.withheld) or 'nothing'}"
+        if privacy.internal == "clear":
+            return True, f"{seen}; internal addresses may leave as configured"
+        return not kept and not gate.leak(payload) and passed.pseudonyms > 0, seen
 
     def _acknowledged(self) -> Seen:
         report = self._parts.desk.sign_off(self._report().id, by=self._by)
@@ -189,7 +201,8 @@ class Drill:
             if found.state is ReportState.ACKNOWLEDGED and found.receipt is not None:
                 took = (found.receipt.received_at - self._incident().detected_at).total_seconds()
                 return True, f"receipt {found.receipt.number}, {max(0.0, took):.1f} s after detection"
-            if found.state in (ReportState.REFUSED, ReportState.SENT) or time.monotonic() > deadline:
+            nowhere = "no receiver named" in found.last_error
+            if found.state in (ReportState.REFUSED, ReportState.SENT) or nowhere or time.monotonic() > deadline:
                 return False, f"{found.state.value}: {found.last_error or 'no receipt came'}"
             self._sleep(1.0)
 
@@ -230,3 +243,12 @@ class Drill:
         reports = self._parts.cases.reports(incident_id=self._incident_id)
         main = self._parts.config.reporting.profile
         return next(one for one in reports if one.stage is Stage.EARLY and one.profile == main)
+
+
+def _inside(networks: Sequence[str]) -> str:
+    """The last host of the first network of ours: an internal address that hardly anything has."""
+    for network in networks:
+        parsed = ipaddress.ip_network(network)
+        if parsed.version == 4 and parsed.num_addresses > 2:
+            return str(parsed.broadcast_address - 1)
+    return VICTIM

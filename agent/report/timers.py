@@ -156,4 +156,6 @@ def _dropped(incident: Incident) -> str:
     for kind, other in incident.related:
         if kind == "merged_into":
             return f"merged into {other}"
+    if incident.drill and incident.closed_at is not None:
+        return "the drill is over"
     return f"rejected by {incident.determined_by}" if incident.state is IncidentState.REJECTED else ""

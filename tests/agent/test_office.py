@@ -100,6 +100,7 @@ def test_a_drill_goes_through_the_whole_chain_marked_in_every_message(
     result = Drill(parts, by="ann", drill_id="d1").run()
     assert [(step.name, step.seen) for step in result.steps if not step.passed] == []
     assert all(b'"drill":true' in payload for payload in centre.got)
+    assert not any(b"10.255.255.254" in payload for payload in centre.got)
     assert all("[DRILL]" in mail for mail in handler.mails)
     assert len(handler.mails) == len(centre.got) == 1
     assert all(action.dry_run for action in parts.cases.actions()), "nothing of a drill touches traffic"
@@ -112,9 +113,11 @@ def test_a_drill_goes_through_the_whole_chain_marked_in_every_message(
 
 
 def test_a_drill_without_a_centre_says_where_the_chain_ends(compose: Callable[..., Parts]) -> None:
-    result = Drill(compose(), by="ann", drill_id="d1").run()
+    parts = compose()
+    result = Drill(parts, by="ann", drill_id="d1").run()
     failed = {step.name: step.seen for step in result.steps if not step.passed}
     assert set(failed) == {"warning", "acknowledgement"}
+    assert not parts.cases.timers(running=True), "no clock of a drill rings on after it"
     assert "nothing is reported until the configuration names" in failed["acknowledgement"]
 
 
