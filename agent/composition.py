@@ -378,9 +378,14 @@ def guard_of(config: Config) -> Callable[[], Guard]:
     coordinator = urlsplit(config.reporting.coordinator.url).hostname
     named = Hosts({"coordinator": coordinator} if coordinator else {})
 
+    last: list[Guard] = []
+
     def guard() -> Guard:
         found: list[Protected] = [*listed, *of_this_host(), *named.entries()]
-        return Guard(found, limits)
+        # The same guard while nothing changed: its index costs more than the look at the host.
+        if not last or last[0].protected != tuple(found):
+            last[:] = [Guard(found, limits)]
+        return last[0]
 
     return guard
 

@@ -1,6 +1,7 @@
 """What is done again and again: keep the kernel as the ledger says, send reports, watch the clocks and ourselves."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -18,12 +19,22 @@ FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 RECONCILE_S, SEND_S, CLOCKS_S, STATUS_S, RETENTION_S, CHECKPOINT_S = 5, 3, 30, 5, 600, 600
 
+REST, LONGEST_PAUSE_S = 10, 60.0
+"""A full pass over what is in effect takes at most a tenth of the time, and comes at least so often."""
+
 
 class Duties:
     """The periodic jobs. Each is a boundary: it logs and shows what went wrong, and is tried again at its next turn."""
 
-    def __init__(self, parts: Parts, health: Health, counters: Callable[[], Mapping[str, int]]) -> None:
-        self._parts, self._health, self._counters = parts, health, counters
+    def __init__(
+        self,
+        parts: Parts,
+        health: Health,
+        counters: Callable[[], Mapping[str, int]],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._parts, self._health, self._counters, self._monotonic = parts, health, counters, monotonic
+        self._next_pass = 0.0
         self._drops: dict[str, int] = {}
 
     def table(self) -> Mapping[Callable[[], None], float]:
@@ -39,9 +50,18 @@ class Duties:
         }
 
     def reconcile(self) -> None:
-        """What is in effect becomes what the ledger says: expiries, drift, what a crash left behind."""
+        """What is in effect becomes what the ledger says: expiries, drift, what a crash left behind.
+
+        With a hundred thousand entries a pass takes seconds: the next one waits then, unless the quick look finds that
+        something lost its footing (a flushed rule set) or became protected.
+        """
+        began = self._monotonic()
+        if began < self._next_pass and self._parts.ledger.undisturbed():
+            return
         try:
             result = self._parts.ledger.reconcile(self._parts.clock.now())
+            took = self._monotonic() - began
+            self._next_pass = began + min(LONGEST_PAUSE_S, took * REST)
         except StoreError as error:
             self._health.set("mitigation", "degraded", f"the ledger cannot be read: {error}")
             return

@@ -13,8 +13,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 
-from tapwarden.agent.desk import CaseDesk
+from tapwarden.agent.desk import CaseDesk, Outcome
 from tapwarden.agent.enrich import Enrichment
 from tapwarden.agent.health import Health
 from tapwarden.agent.progress import Progress
@@ -24,7 +25,6 @@ from tapwarden.agent.triage.grouping import Sighting, group_alerts
 from tapwarden.agent.triage.policy import Matter, Policy, matters
 from tapwarden.model.errors import RefusedError, StoreError
 from tapwarden.model.event import Event
-from tapwarden.model.incident import Incident
 from tapwarden.model.ports import CaseStore, EventSink
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,11 @@ MAX_WAITING_OCTETS = 256 << 20
 MAX_WAITING_SIGHTINGS = 20_000
 MAX_WAITING_MATTERS = 20_000
 """What waits for a store that is full, read-only or away."""
+
+BURST = 256
+"""Matters decided in one transaction."""
+MAX_UNWRITTEN = 2000
+"""Incidents whose clocks and drafts wait while others are to be blocked."""
 
 COUNTERS = ("events.stored", "events.waiting", "events.dropped", "alerts", "queue.dropped_events", "path.failures")
 """Counters that are there from the start; others appear when there is something to count."""
@@ -81,6 +86,7 @@ class Pipeline:
         self._waiting_octets = 0
         self._untriaged: deque[Sighting] = deque()
         self._undecided: dict[tuple[str, str], Matter] = {}
+        self._unwritten: dict[str, Outcome] = {}
         self._counts = Counter(dict.fromkeys(COUNTERS, 0))
         self._failed_at: dict[str, float] = {}
 
@@ -107,6 +113,7 @@ class Pipeline:
                 self._triage()
                 self._decide()
                 self._settle()
+                self._write_up()
 
     def _store(self) -> None:
         while self._unstored:
@@ -162,25 +169,29 @@ class Pipeline:
             self._ahead = self._ahead and not ahead
 
     def _decide(self) -> None:
-        """Incident, plan, guard and mitigators (in the ledger), report: for each matter that is open."""
+        """Incident, plan, guard and mitigators (in the ledger) for all matters that are open, many at a time."""
         while self._undecided:
-            key, matter = next(iter(self._undecided.items()))
-            incident, changed = self._desk.incident_for(matter)
-            decision = self._desk.standing_decision(matter, incident)
-            if decision is not None:
-                for action in self._desk.carry_out(decision):
+            burst = dict(islice(self._undecided.items(), BURST))
+            for outcome in self._desk.act(list(burst.values())):
+                for action in outcome.actions:
                     self._counts[f"actions.{action.state.value}"] += 1
                     log.info("action=%s state=%s target=%r", action.id, action.state.value, action.target.value)
-            if changed or decision is not None:
-                self._desk.draft(incident)
-                self._release(matter, incident)
-            del self._undecided[key]
+                if outcome.changed:
+                    self._unwritten[outcome.incident.id] = outcome
+            for key in burst:
+                del self._undecided[key]
 
-    def _release(self, matter: Matter, incident: Incident) -> None:
-        try:
-            self._desk.release(incident, matter.policy)
-        except RefusedError as error:
-            log.warning("incident=%s report=draft reason=%r", incident.id, str(error))
+    def _write_up(self) -> None:
+        """Clocks and drafts: once nothing waits to be blocked, or too much waits to be written."""
+        while self._unwritten and (self._queue.empty() or len(self._unwritten) > MAX_UNWRITTEN):
+            incident_id, outcome = self._unwritten.popitem()
+            try:
+                self._desk.write_up(outcome)
+            except RefusedError as error:
+                log.warning("incident=%s report=draft reason=%r", incident_id, str(error))
+            except StoreError:
+                self._unwritten[incident_id] = outcome
+                raise
 
     # around it
 
@@ -236,7 +247,12 @@ class Pipeline:
     def counters(self) -> Mapping[str, int]:
         """What was carried, what waits and what was dropped."""
         waiting = {"queue.batches": self._queue.qsize(), "sightings.waiting": len(self._untriaged)}
-        return {**self._counts, **waiting, "matters.waiting": len(self._undecided)}
+        return {
+            **self._counts,
+            **waiting,
+            "matters.waiting": len(self._undecided),
+            "drafts.waiting": len(self._unwritten),
+        }
 
     def _write_out(self, events: Sequence[Event]) -> None:
         """Into ``eve.json``, for other programs. What cannot be written there is counted: the store has it."""

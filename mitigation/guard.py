@@ -101,9 +101,10 @@ class Guard:
 
     def __init__(self, protected: Iterable[Protected] = (), limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
+        self.protected = tuple(protected)
         self._by_prefix: dict[int, dict[int, dict[int, Protected]]] = {4: {}, 6: {}}
         self._domains: dict[str, Protected] = {}
-        for entry in (*NEVER, *protected):
+        for entry in (*NEVER, *self.protected):
             if isinstance(entry.value, str):
                 self._domains.setdefault(entry.value, entry)
             else:

@@ -22,7 +22,7 @@ from tapwarden.mitigation.guard import Guard
 from tapwarden.mitigation.steps import GUARD, LEDGER, Change, ended, judged, lasts, stand_in, tried, was_in_effect
 from tapwarden.model.decision import LIVE_STATES, Action, ActionState, Installed, Measure, Target
 from tapwarden.model.errors import MitigationError
-from tapwarden.model.ports import CaseStore, Mitigator
+from tapwarden.model.ports import CaseStore, Footed, Mitigator
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ CARRIED_OUT = (*WANTED, ActionState.EXPIRED, ActionState.ROLLED_BACK)
 
 WAITING = (ActionState.PROPOSED, ActionState.SIMULATED)
 """States in which an action waits for people."""
+
+RECORDED_AT_ONCE = 500
+"""Steps in one transaction."""
 
 MOST = 1_000_000
 """Live actions that one pass looks at; beyond it nothing is withdrawn as unknown, and the pass says so."""
@@ -71,8 +74,10 @@ class Ledger:
         self._guard = guard
         self._lock = threading.RLock()
         self._latest: dict[tuple[str, Key], datetime] = {}
-        self._fresh: set[str] = set()
-        """Ids of actions applied since the last read-back began: that they are not in it is no drift."""
+        self._fresh: dict[str, tuple[str, Key]] = {}
+        """Actions applied since the last read-back began: that they are not in it is no drift."""
+        self._guarded: Guard | None = None
+        """The guard of the last pass."""
 
     def enact(self, actions: Sequence[Action], now: datetime, *, by: str) -> list[Action]:
         """Guard, record, apply, record. The actions in the same order, as they are afterwards.
@@ -81,17 +86,28 @@ class Ledger:
         by reconcile) or, as a dry run, ``approved`` and nothing more. What is in the store in a later state is
         returned as it is there: repeating a decision never brings back what was rolled back. Raises StoreError.
         """
+        return self.enact_burst(lambda: [(actions, by)], now)[0]
+
+    def enact_burst(
+        self, prepare: Callable[[], Sequence[tuple[Sequence[Action], str]]], now: datetime
+    ) -> list[list[Action]]:
+        """The same for many decisions at once: one transaction, one batch at each mitigator, one more transaction.
+
+        ``prepare`` is called in the first transaction, may write what belongs to it (incidents, decisions), and gives
+        the actions of each decision and who wants them. Raises what it raises, and StoreError: nothing is done then.
+        """
         guard = self._guard()  # before the lock: reading the system must not hold up others
         with self._lock:
             settled: dict[str, Action] = {}
             with self._cases.transaction():
-                approved = self._admit(guard, actions, now, by, settled)
+                asked = prepare()
+                approved = self._admit(guard, asked, now, settled)
             for name, batch in _by_mitigator(action for action in approved if not action.dry_run).items():
-                self._fresh |= {action.id for action in batch}
+                self._fresh |= {action.id: (name, (action.measure, action.target)) for action in batch}
                 failures = self._apply(name, [self._longest(action) for action in batch], now)
                 steps = [tried(action, failures.get(action.id), now) for action in batch]
                 settled |= {action.id: action for action in self._record(steps, now)}
-            return [settled[action.id] for action in actions]
+            return [[settled[action.id] for action in actions] for actions, _ in asked]
 
     def hold(self, actions: Sequence[Action], now: datetime, *, by: str, because: str) -> list[Action]:
         """Record actions that wait for people: ``simulated``, nothing is in effect. Refused ones stay refused."""
@@ -130,17 +146,26 @@ class Ledger:
         """
         guard, result = self._guard(), Reconciliation()
         # Read back first: an action decided meanwhile, here or by another process, then looks missing, and is applied
-        # twice, instead of looking like a stranger and being withdrawn. And without the lock: of 100,000 entries it
-        # takes seconds, which no new block has to wait for.
+        # twice, instead of looking like a stranger and being withdrawn. And without the lock: of 100,000 entries both
+        # take seconds, which no new block has to wait for. What changes meanwhile is noticed when a step is recorded.
         with self._lock:
             self._fresh.clear()
         found = {name: self._read_back(name, result) for name in self._mitigators}
-        with self._lock:
-            live = self._cases.actions(states=WANTED, limit=MOST)
-            wanted = self._end_what_is_over(guard, live, now, result)
-            for name in self._mitigators:
-                self._settle(name, wanted.get(name, []), found[name], now, result, complete=len(live) < MOST)
-            return result
+        live = self._cases.actions(states=WANTED, limit=MOST)
+        wanted, latest = self._end_what_is_over(guard, live, now, result)
+        for name in self._mitigators:
+            self._settle(name, wanted.get(name, []), found[name], latest, now, result, complete=len(live) < MOST)
+        self._guarded = guard
+        return result
+
+    def undisturbed(self) -> bool:
+        """Whether a pass can wait: nothing became protected since the last one, and no mitigator lost its footing.
+
+        Costs milliseconds, however much is in effect.
+        """
+        if self._guarded is None or self._guard() is not self._guarded:
+            return False
+        return all(one.intact() for one in self._mitigators.values() if isinstance(one, Footed))
 
     def rollback(self, action_ids: Sequence[str], now: datetime, *, by: str, reason: str) -> list[Action]:
         """Undo actions; those that have ended already stay as they are. KeyError for an id that does not exist."""
@@ -179,15 +204,19 @@ class Ledger:
     # enacting
 
     def _admit(
-        self, guard: Guard, actions: Sequence[Action], now: datetime, by: str, settled: dict[str, Action]
+        self,
+        guard: Guard,
+        asked: Sequence[tuple[Sequence[Action], str]],
+        now: datetime,
+        settled: dict[str, Action],
     ) -> list[Action]:
         """Record each action as approved, refused or (nobody can do it) failed; returns the approved ones."""
-        approved = []
-        hour_ago = now - timedelta(hours=1)
-        recent = self._cases.actions(states=CARRIED_OUT, limit=guard.limits.actions_per_hour + 1)
-        count = sum(1 for action in recent if action.created_at > hour_ago)
-        for action in actions:
-            stored = self._cases.action(action.id)
+        approved, recorded = [], []
+        known = self._cases.actions_named([action.id for actions, _ in asked for action in actions])
+        most = guard.limits.actions_per_hour
+        count = self._cases.count_actions(states=CARRIED_OUT, since=now - timedelta(hours=1), most=most)
+        for action, by in ((action, by) for actions, by in asked for action in actions):
+            stored = known.get(action.id)
             if action.id in settled or (stored and stored.state not in WAITING):
                 settled.setdefault(action.id, stored or action)
                 continue
@@ -205,16 +234,14 @@ class Ledger:
                 after, verb, actor = replace(action, state=ActionState.APPROVED, detail=detail), "approve", by
                 approved.append(after)
             settled[action.id] = after
-            self._cases.put_action(after)
+            recorded.append(after)
             self._audit(after, verb, actor, now)
+        self._cases.put_actions(recorded)
         return approved
 
     def _longest(self, action: Action) -> Action:
         """The action with the latest expiry that any live action gives its target: the shorter one must not cut it."""
-        key = (action.mitigator, (action.measure, action.target))
-        expires_at = max(action.in_effect_until, self._latest.get(key, action.in_effect_until))
-        self._latest[key] = expires_at
-        return action if expires_at == action.expires_at else replace(action, expires_at=expires_at)
+        return _lengthened(action, self._latest)
 
     def _apply(self, name: str, actions: Sequence[Action], now: datetime, *, tries: int = 24) -> dict[str, str]:
         """Apply a batch; what fails, by action id, and why.
@@ -250,8 +277,8 @@ class Ledger:
 
     def _end_what_is_over(
         self, guard: Guard, live: Sequence[Action], now: datetime, result: Reconciliation
-    ) -> dict[str, list[Action]]:
-        """Record as ended what has expired or may not be hit any more; the rest, by mitigator."""
+    ) -> tuple[dict[str, list[Action]], dict[tuple[str, Key], datetime]]:
+        """Record as ended what has expired or may not be hit any more; the rest by mitigator, and how long it lasts."""
         steps, kept = [], []
         for action in self._cases.actions(states=WAITING, limit=MOST):
             if action.expires_at <= now:
@@ -278,16 +305,22 @@ class Ledger:
         for name, actions in wanted.items():
             if name not in self._mitigators:
                 result.problems.append(f"{len(actions)} actions need the mitigator {name!r}, which is not in use")
-        self._latest = {}
+        latest: dict[tuple[str, Key], datetime] = {}
         for action in kept:
-            self._longest(action)
-        return wanted
+            _lengthened(action, latest)
+        with self._lock:
+            for place in self._fresh.values():
+                if place in self._latest:
+                    latest[place] = max(self._latest[place], latest.get(place, self._latest[place]))
+            self._latest = latest
+        return wanted, latest
 
     def _settle(
         self,
         name: str,
         actions: Sequence[Action],
         found: dict[Key, Installed] | None,
+        latest: dict[tuple[str, Key], datetime],
         now: datetime,
         result: Reconciliation,
         *,
@@ -296,7 +329,7 @@ class Ledger:
         """Bring one mitigator in line with the actions that want something of it, and record what it then shows."""
         by_key: dict[Key, Action] = {}
         for action in actions:
-            by_key.setdefault((action.measure, action.target), self._longest(action))
+            by_key.setdefault((action.measure, action.target), _lengthened(action, latest))
         if complete:
             self._withdraw_strangers(name, [key for key in found or () if key not in by_key], now, result)
         else:
@@ -315,7 +348,8 @@ class Ledger:
                 and was_in_effect(action, now)
             ]
             self._note_drift(name, lost, now, result)
-        failures = self._apply(name, missing, now)
+        with self._lock:
+            failures = self._apply(name, missing, now)
         failed = {(action.measure, action.target): failures[action.id] for action in missing if action.id in failures}
         result.applied += len(missing) - len(failed)
         seen = self._read_back(name, result) if missing else found
@@ -333,17 +367,27 @@ class Ledger:
 
     def _withdraw_strangers(self, name: str, keys: Sequence[Key], now: datetime, result: Reconciliation) -> None:
         """Withdraw what is in effect and nobody wants."""
-        if not keys:
-            return
-        strangers = [stand_in(name, measure, target, now) for measure, target in keys]
-        try:
-            self._mitigators[name].withdraw(strangers)
-        except MitigationError as problem:
+        with self._lock:
+            decided = set(self._fresh.values())
+            keys = [key for key in keys if (name, key) not in decided]
+            if not keys:
+                return
+            strangers = [stand_in(name, measure, target, now) for measure, target in keys]
+            problem = self._withdraw(name, strangers)
+        if problem:
             result.problems.append(f"{name}: {len(keys)} not withdrawn: {problem}")
             return
         result.withdrawn += len(keys)
         log.info("event=withdrawn mitigator=%s entries=%d", name, len(keys))
         self._cases.audit(actor=LEDGER, verb="mitigator.withdraw", subject=name, detail=_names(keys), at=now)
+
+    def _withdraw(self, name: str, actions: Sequence[Action]) -> str:
+        """Withdraw them at one mitigator; why not, or ""."""
+        try:
+            self._mitigators[name].withdraw(actions)
+        except MitigationError as problem:
+            return str(problem)
+        return ""
 
     def _note_drift(self, name: str, lost: Sequence[Action], now: datetime, result: Reconciliation) -> None:
         if lost:
@@ -355,21 +399,31 @@ class Ledger:
     # both
 
     def _record(self, steps: Sequence[Change], now: datetime) -> list[Action]:
-        """Record steps in one transaction, each if its action is as it was seen; the actions as they are now.
+        """Record steps, each if its action is as it was seen; the actions as they are now.
 
-        What another process ended meanwhile stays ended, and loses the effect it may have got since.
+        What another process ended meanwhile stays ended, and loses the effect it may have got since. Many steps are
+        recorded in several transactions, between which a new block gets its turn.
         """
-        recorded, overtaken = [], []
+        recorded: list[Action] = []
+        for start in range(0, len(steps), RECORDED_AT_ONCE):
+            with self._lock:
+                recorded += self._record_part(steps[start : start + RECORDED_AT_ONCE], now)
+        return recorded
+
+    def _record_part(self, steps: Sequence[Change], now: datetime) -> list[Action]:
+        recorded, changed, overtaken = [], [], []
         with self._cases.transaction():
+            stored = self._cases.actions_named([step.before.id for step in steps])
             for step in steps:
-                current = self._cases.action(step.before.id)
+                current = stored.get(step.before.id)
                 if current is not None and current.state is not step.before.state:
                     recorded.append(current)
                     overtaken.append(step.before)
                     continue
-                self._cases.put_action(step.after)
                 self._audit(step.after, step.verb, step.actor, now)
+                changed.append(step.after)
                 recorded.append(step.after)
+            self._cases.put_actions(changed)
         if overtaken:
             self._withdraw_unwanted(overtaken, now)
         return recorded
@@ -384,7 +438,7 @@ class Ledger:
         if not concerned:
             return problems
         others: dict[tuple[str, Key], Action] = {}
-        for action in self._cases.actions(states=WANTED, limit=MOST):
+        for action in self._cases.actions_on({action.target for action in concerned}, states=WANTED):
             if not action.dry_run and action.expires_at > now:
                 key = (action.mitigator, (action.measure, action.target))
                 if key not in others or others[key].expires_at < action.expires_at:
@@ -420,6 +474,14 @@ class Ledger:
         what = f"{action.measure.value} {target} at {action.mitigator or 'nothing'}"
         detail = f"{what}: {action.detail}" if action.detail else what
         self._cases.audit(actor=actor, verb=f"action.{verb}", subject=action.id, detail=detail, at=now)
+
+
+def _lengthened(action: Action, latest: dict[tuple[str, Key], datetime]) -> Action:
+    """The action with the latest expiry known for its target, which is noted."""
+    key = (action.mitigator, (action.measure, action.target))
+    expires_at = max(action.in_effect_until, latest.get(key, action.in_effect_until))
+    latest[key] = expires_at
+    return action if expires_at == action.expires_at else replace(action, expires_at=expires_at)
 
 
 def _by_mitigator(actions: Iterable[Action]) -> dict[str, list[Action]]:

@@ -8,13 +8,14 @@ import json
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from tapwarden.mitigation.nft import AbsentError, Nft
 from tapwarden.mitigation.ruleset import HOOKS, Batch, Rate, Slot, Table
 from tapwarden.mitigation.target import normalise
 from tapwarden.model.decision import Action, Installed, Measure, Target, TargetType
+from tapwarden.model.errors import MitigationError
 
 log = logging.getLogger(__name__)
 
@@ -41,17 +42,32 @@ class Nftables:
     ) -> None:
         self._table, self._nft = Table(table, tuple(hooks)), Nft(netns, program=nft, timeout_s=timeout_s)
         self._rate = rate or Rate()
+        self._ready: frozenset[Slot] = frozenset()
+        """Sets that packets are held against, as last made or seen: one more entry there needs nothing else."""
 
     def apply(self, actions: Sequence[Action], now: datetime) -> None:
         """Block all targets in one transaction, each until its action expires; applying again renews the expiry.
 
-        The table, its chains and rules are put right in the same transaction, so that it does not matter what
-        became of them meanwhile.
+        The table, its chains and rules are put right in the same transaction, unless they were seen to be right when
+        last made or read back: then the entries alone are sent, which takes half the time.
         """
         wanted = self._timeouts(actions, now)
         if not wanted:
             return
-        batch = self._table.structure(self._slots().union(wanted))
+        entries = self._entries(wanted)
+        if self._ready.issuperset(wanted):
+            try:
+                self._submit(entries)
+                return
+            except AbsentError:
+                log.info("event=table_gone_meanwhile table=%s", self._table.name)
+        slots = self._slots().union(wanted)
+        self._ready = frozenset()
+        self._submit([*self._table.structure(slots), *entries])
+        self._ready = frozenset(slots)
+
+    def _entries(self, wanted: Mapping[Slot, Mapping[Target, int]]) -> Batch:
+        batch: Batch = []
         for slot, timeouts in wanted.items():
             elements = [
                 {"elem": {"val": slot.element(target), "timeout": timeout}} for target, timeout in timeouts.items()
@@ -59,7 +75,7 @@ class Nftables:
             # An entry that is there keeps its old timeout when it is added (before Linux 6.12), and deleting one that
             # is not there fails: added, deleted and added again it has the new one. Packets see only the end of it.
             batch += [self._table.elements(verb, slot, elements) for verb in ("add", "delete", "add")]
-        self._submit(batch)
+        return batch
 
     def withdraw(self, actions: Sequence[Action]) -> None:
         """Let the targets pass again, in one transaction; what is not blocked is not an error."""
@@ -83,12 +99,29 @@ class Nftables:
     def list(self) -> Sequence[Installed]:
         """What the kernel really blocks now, with the seconds left and the packets and octets dropped."""
         try:
-            return self._table.installed(self._nft.run("-j", "list", "table", "inet", self._table.name))
+            listing = self._table.listing(self._nft.run("-j", "list", "table", "inet", self._table.name))
         except AbsentError:
+            self._ready = frozenset()
             return []
+        self._ready = frozenset(listing.effective(self._table.hooks))
+        return listing.installed(self._table.hooks)
+
+    def intact(self) -> bool:
+        """Whether packets are still held against every set they should be; terse, some 4 ms with any number of entries.
+
+        What cannot be asked is not known to be intact.
+        """
+        if not self._ready:
+            return True
+        try:
+            listing = self._table.listing(self._nft.run("-j", "-t", "list", "table", "inet", self._table.name))
+        except MitigationError:
+            return False
+        return listing.effective(self._table.hooks) >= self._ready
 
     def clear(self) -> None:
         """Delete the table, and with it everything."""
+        self._ready = frozenset()
         self._submit(self._table.remove())
 
     def _timeouts(self, actions: Sequence[Action], now: datetime) -> dict[Slot, dict[Target, int]]:

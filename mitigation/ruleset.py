@@ -207,21 +207,16 @@ class Table:
             if kind == "set" and item.get("table") == self.name and (slot := _slot_named(item.get("name"))) is not None
         }
 
-    def installed(self, answer: str) -> list[Installed]:
-        """What is in effect, from the listing of the table. Raises MitigationError.
-
-        An entry counts only when hooks and rules lead packets to it: one in a set that no rule asks, or in a table
-        that was put to sleep, blocks nothing and is not in the list.
-        """
-        listing = _Listing()
+    def listing(self, answer: str) -> "Listing":
+        """What a listing of the table shows. Raises MitigationError."""
+        found = Listing()
         for kind, item in _items(answer):
-            listing.see(kind, item)
-        effective = sorted(listing.effective(self.hooks), key=lambda slot: slot.set_name)
-        return [_entry(slot, element) for slot in effective for element in listing.sets[slot]]
+            found.see(kind, item)
+        return found
 
 
 @dataclass(slots=True)
-class _Listing:
+class Listing:
     """What a listing of the table shows, gathered piece by piece."""
 
     flagged: bool = False
@@ -251,6 +246,15 @@ class _Listing:
         if self.flagged or not led:
             return set()
         return {slot for slot in self.sets if all((chain, f"@{slot.set_name}") in self.asked for chain in ENDS)}
+
+    def installed(self, hooks: Iterable[str]) -> list[Installed]:
+        """What is in effect.
+
+        An entry counts only when hooks and rules lead packets to it: one in a set that no rule asks, or in a table
+        that was put to sleep, blocks nothing and is not in the list.
+        """
+        effective = sorted(self.effective(hooks), key=lambda slot: slot.set_name)
+        return [_entry(slot, element) for slot in effective for element in self.sets[slot]]
 
 
 def _field(protocol: str, field: str) -> Json:

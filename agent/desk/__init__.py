@@ -8,5 +8,6 @@ ledger, report; the guard has the last word whoever decides. ``desk`` is the por
 
 from tapwarden.agent.desk.desk import CaseDesk
 from tapwarden.agent.desk.means import Means, ReportingRules
+from tapwarden.agent.desk.standing import Outcome
 
-__all__ = ["CaseDesk", "Means", "ReportingRules"]
+__all__ = ["CaseDesk", "Means", "Outcome", "ReportingRules"]

@@ -1,6 +1,7 @@
 """Decisions: made, weighed by what they would have hit, carried out or held for the people they need."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -38,7 +39,7 @@ class Deciding:
         self._looks: dict[str, Look] = {}
         """Looks of decisions not carried out yet that have not come back."""
 
-    def decide(
+    def propose(
         self,
         incident: Incident,
         measure: Measure,
@@ -49,14 +50,13 @@ class Deciding:
         duration: timedelta,
         *,
         by: str,
-        override: bool = False,
     ) -> Decision:
-        """A decision, stored with how many people its impact takes. Raises RefusedError."""
+        """A decision as it would be, not stored. Raises RefusedError."""
         if measure is not Measure.NOTIFY and (obstacle := may_act(incident)):
             raise RefusedError(obstacle, entry=incident.id)
         now = self._clock.now()
         try:
-            decision = Decision(
+            return Decision(
                 id=self._new_id(),
                 incident_id=incident.id,
                 measure=measure,
@@ -70,26 +70,56 @@ class Deciding:
             )
         except (ValueError, OverflowError) as error:
             raise RefusedError(str(error)) from error
+
+    def settle(self, decision: Decision, *, override: bool = False) -> Decision:
+        """The decision, stored with how many people its impact takes. Raises RefusedError."""
+        person = decision.authority.kind is AuthorityKind.PERSON
         impact = self._weighed(decision)
-        if impact.protected and authority.kind is AuthorityKind.PERSON and not override:
+        if impact.protected and person and not override:
             raise RefusedError(
                 f"{len(impact.protected)} protected hosts had to do with it and would be cut off from it: "
                 "override this, and somebody else has to approve",
                 entry=impact.protected[0],
             )
-        need = self._needed(decision, impact)
-        decision = replace(
-            decision,
-            people_needed=need.people,
-            needed_because=need.because,
-            confirm_within_s=need.confirm_within_s,
-        )
-        names = ", ".join(target.value for target in targets[:20])
-        with self._cases.transaction():
-            self._cases.put_decision(decision)
-            detail = f"{measure} {names} until {decision.expires_at:%Y-%m-%dT%H:%M:%SZ} under {authority.legal_basis}"
-            self._cases.audit(actor=authority.name, verb="decide", subject=incident.id, detail=detail, at=now)
+        decision = self._needing(decision, impact)
+        self._store(decision)
         return decision
+
+    def carry_out_all(self, prepare: Callable[[], Sequence[Decision]]) -> dict[str, list[Action]]:
+        """Standing decisions, stored and carried out in one go; their actions, by decision.
+
+        ``prepare`` gives them as proposed, and may write what they belong to, in the transaction that stores them: the
+        record comes before the effect, and one commit holds for all. Raises StoreError: nothing is done then.
+        """
+        now = self._clock.now()
+        done: dict[str, list[Action]] = {}
+        enacting: list[str] = []
+
+        def asked() -> list[tuple[list[Action], str]]:
+            proposed = prepare()
+            began = time.monotonic()
+            for decision in proposed:
+                self._begin(decision)
+            actions = []
+            for decision in proposed:
+                settled = self._needing(decision, self._weighed(decision, since=began))
+                self._store(settled)
+                planned = plan(settled, self._means.mitigators, now, dry_run=self._means.dry_run)
+                if missing := still_needed(settled, 0):
+                    self._looks.pop(settled.id, None)
+                    because = waits(missing, settled.needed_because)
+                    by = settled.requested_by
+                    done[settled.id] = self._means.ledger.hold(planned, now, by=by, because=because)
+                else:
+                    enacting.append(settled.id)
+                    actions.append((_on_trial(settled, planned, now), settled.requested_by))
+            return actions
+
+        done |= zip(enacting, self._means.ledger.enact_burst(asked, now), strict=True)
+        for decision_id in enacting:
+            if (look := self._looks.pop(decision_id, None)) is not None:
+                look.follow(self._weighed_late)
+        return done
 
     def simulate(self, targets: Sequence[Target], *, since: datetime) -> Impact:
         """See the port."""
@@ -116,13 +146,34 @@ class Deciding:
     def enact(self, decision: Decision, actions: Sequence[Action], by: str) -> list[Action]:
         """Have the ledger carry out what enough people stand behind."""
         now = self._clock.now()
-        if decision.confirm_within_s:
-            confirm_by = now + timedelta(seconds=decision.confirm_within_s)
-            actions = [replace(action, confirm_by=confirm_by) for action in actions]
-        return self._means.ledger.enact(actions, now, by=by)
+        return self._means.ledger.enact(_on_trial(decision, actions, now), now, by=by)
 
-    def _weighed(self, decision: Decision) -> Impact:
-        """What the decision would have hit lately, as far as it may be waited for; nothing where that is not known."""
+    def _store(self, decision: Decision) -> None:
+        names = ", ".join(target.value for target in decision.targets[:20])
+        authority, until = decision.authority, f"{decision.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+        detail = f"{decision.measure} {names} until {until} under {authority.legal_basis}"
+        with self._cases.transaction():
+            self._cases.put_decision(decision)
+            subject, at = decision.incident_id, decision.decided_at
+            self._cases.audit(actor=authority.name, verb="decide", subject=subject, detail=detail, at=at)
+
+    def _needing(self, decision: Decision, impact: Impact) -> Decision:
+        """The decision with how many people it needs, and why."""
+        need = self._needed(decision, impact)
+        return replace(
+            decision,
+            people_needed=need.people,
+            needed_because=need.because,
+            confirm_within_s=need.confirm_within_s,
+        )
+
+    def _begin(self, decision: Decision) -> None:
+        """Start looking up what a standing decision would have hit."""
+        if decision.measure is not Measure.NOTIFY and decision.authority.kind is not AuthorityKind.PERSON:
+            self._looks[decision.id] = self._weighing.begin(decision)
+
+    def _weighed(self, decision: Decision, *, since: float | None = None) -> Impact:
+        """What the decision would have hit lately, as far as it may be waited for (from ``since``, monotonic)."""
         unknown = Impact(0, 0, (), (), decision.decided_at - LOOK_BACK, complete=False)
         if decision.measure is Measure.NOTIFY:  # a letter cuts nobody off
             return replace(unknown, complete=True)
@@ -131,10 +182,11 @@ class Deciding:
                 return self._impact(decision, MOST_EVENTS)
             except (StoreError, ValueError):
                 return unknown  # a malformed target is refused by the plan
-        look = self._weighing.begin(decision)
-        impact = self._weighing.known(look)
-        if impact is None:
-            self._looks[decision.id] = look
+        if decision.id not in self._looks:
+            self._begin(decision)
+        impact = self._weighing.known(self._looks[decision.id], since)
+        if impact is not None:
+            del self._looks[decision.id]
         return impact or unknown
 
     def _needed(self, decision: Decision, impact: Impact) -> Need:
@@ -159,21 +211,27 @@ class Deciding:
                 detail = f"{decision.id}: what it would have hit is not known: {look.problem}"
                 self._cases.audit(actor=WEIGHING, verb="weigh", subject=decision.incident_id, detail=detail, at=now)
                 return
-            need = self._needed(decision, impact)
+            changed = self._needing(decision, impact)
             hit = f"{impact.flows} flows of {impact.hosts} hosts, {len(impact.protected)} of them protected"
             detail = f"{decision.id}: known after it was carried out: would have hit {hit}"
             with self._cases.transaction():
                 self._cases.audit(actor=WEIGHING, verb="weigh", subject=decision.incident_id, detail=detail, at=now)
-                if need.people <= decision.people_needed:
+                if changed.people_needed <= decision.people_needed:
                     return
-                changed = replace(decision, people_needed=need.people, needed_because=need.because)
-                changed = replace(changed, confirm_within_s=need.confirm_within_s)
                 self._cases.put_decision(changed)
-            because = waits(still_needed(changed, 0), need.because)
+            because = waits(still_needed(changed, 0), changed.needed_because)
             actions = self._cases.actions(decision_id=decision.id)
             self._means.ledger.suspend([action.id for action in actions], now, by=WEIGHING, because=because)
         except StoreError as error:
             log.warning("weighing=not_recorded decision=%s error=%r", decision.id, str(error))
+
+
+def _on_trial(decision: Decision, actions: Sequence[Action], now: datetime) -> list[Action]:
+    """The actions, to be undone again unless confirmed where the decision says so."""
+    if not decision.confirm_within_s:
+        return list(actions)
+    confirm_by = now + timedelta(seconds=decision.confirm_within_s)
+    return [replace(action, confirm_by=confirm_by) for action in actions]
 
 
 def waits(people: int, because: str) -> str:

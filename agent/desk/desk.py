@@ -9,8 +9,8 @@ from tapwarden.agent.desk.deciding import Deciding
 from tapwarden.agent.desk.means import Means, ReportingRules
 from tapwarden.agent.desk.opening import Incidents
 from tapwarden.agent.desk.reporting import Drafts
-from tapwarden.agent.desk.standing import Standing
-from tapwarden.agent.triage.policy import Matter, Policy
+from tapwarden.agent.desk.standing import Outcome, Standing
+from tapwarden.agent.triage.policy import Matter
 from tapwarden.model.decision import Action, Authority, AuthorityKind, Decision, Impact, Measure, Target
 from tapwarden.model.incident import AlertGroup, GroupState, Incident, ThreatClass, Verdict
 from tapwarden.model.ports import CaseStore, Clock, EventStore
@@ -99,7 +99,7 @@ class CaseDesk:
     ) -> Sequence[Action]:
         """See the port."""
         incident = self._incidents.open_one(incident_id)
-        decision = self._deciding.decide(
+        proposed = self._deciding.propose(
             incident,
             measure,
             targets,
@@ -108,9 +108,8 @@ class CaseDesk:
             Authority(AuthorityKind.PERSON, by, legal_basis.strip(), self._clock.now()),
             timedelta(seconds=duration_s),
             by=by,
-            override=override,
         )
-        actions = self.carry_out(decision)
+        actions = self.carry_out(self._deciding.settle(proposed, override=override))
         self.draft(incident)
         return actions
 
@@ -150,15 +149,22 @@ class CaseDesk:
         """See the port."""
         return self._drafts.sign_off(report_id, by=by)
 
-    # what a standing policy does; ``pipeline`` calls these in order
+    # what a standing policy does; ``pipeline`` calls ``act``, then ``write_up``
 
-    def incident_for(self, matter: Matter) -> tuple[Incident, bool]:
-        """The open incident of the matter with these groups in it, opened now if there is none; whether it changed."""
-        return self._standing.incident_for(matter)
+    def act(self, matters: Sequence[Matter]) -> Sequence[Outcome]:
+        """What the policies say on these matters, done: incidents, decisions, effect. See ``Standing.act``."""
+        return self._standing.act(matters)
 
-    def standing_decision(self, matter: Matter, incident: Incident) -> Decision | None:
-        """What the policy decides now; None when it only opens, or what it decided still holds or was undone."""
-        return self._standing.decision(matter, incident)
+    def write_up(self, outcome: Outcome) -> None:
+        """What can wait until it is in effect: clocks, and the draft, released where the configuration says so.
+
+        Raises StoreError, RefusedError where the draft cannot go out.
+        """
+        incident = self._cases.incident(outcome.incident.id) or outcome.incident
+        with self._cases.transaction():
+            self._incidents.follow_up(incident)
+            self.draft(incident)
+        self._drafts.release(incident, outcome.matter.policy.opened_by)
 
     def carry_out(self, decision: Decision) -> list[Action]:
         """Plan the decision at the mitigators in use, and enact it or hold it for the people it needs."""
@@ -167,10 +173,6 @@ class CaseDesk:
     def draft(self, incident: Incident) -> Report:
         """The incident's early report: drafted, or drafted again while nobody changed or released it."""
         return self._drafts.draft(incident)
-
-    def release(self, incident: Incident, policy: Policy) -> Report | None:
-        """Sign the incident's draft off in the policy's name where the configuration says so; None where not."""
-        return self._drafts.release(incident, policy.opened_by)
 
     def _drafted(self, actions: Sequence[Action]) -> Sequence[Action]:
         """The actions, once the drafts of their incidents say so."""

@@ -52,8 +52,9 @@ class Incidents:
         summary: str = "",
         drill: bool = False,
         subject: str = "",
+        follow: bool = True,
     ) -> Incident:
-        """A new incident of these groups, stored, its clocks running."""
+        """A new incident of these groups, stored, its clocks running (without ``follow``: once ``follow_up`` is)."""
         now = self._clock.now()
         detected_at = self._detected_at(groups, now)
         incident = opened(
@@ -76,10 +77,15 @@ class Incidents:
         incident = replace(incident, due_at=due or incident.due_at)
         with self._cases.transaction():
             self._cases.put_incident(incident)
-            self._followed(incident)
+            if follow:
+                self._followed(incident)
             self.escalate(incident, groups, by, now)
             self._cases.audit(actor=by, verb="incident.open", subject=incident.id, detail=title, at=now)
         return incident
+
+    def follow_up(self, incident: Incident) -> None:
+        """Let the incident's clocks run."""
+        self._followed(incident)
 
     def escalate(self, incident: Incident, groups: Sequence[AlertGroup], by: str, now: datetime) -> None:
         """The groups are this incident's from now on."""

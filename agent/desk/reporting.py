@@ -136,8 +136,10 @@ class Drafts:
 
     def release(self, incident: Incident, by: str) -> Report | None:
         """Sign the draft off in a policy's name where the configuration says so; None where not."""
+        if not self._rules.auto_send or self._rules.reporter.obstacle():
+            return None
         report = self.draft(incident)
-        if not self._rules.auto_send or report.state is not ReportState.DRAFT or self._rules.reporter.obstacle():
+        if report.state is not ReportState.DRAFT:
             return None
         return self.sign_off(report.id, by=by)
 

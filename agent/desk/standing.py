@@ -1,17 +1,32 @@
 """Standing policies: the incident of a matter, and what the policy decides on it."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tapwarden.agent.desk.deciding import Deciding
 from tapwarden.agent.desk.opening import Incidents
 from tapwarden.agent.triage.changing import may_act
 from tapwarden.agent.triage.opening import joined, open_incident_of
 from tapwarden.agent.triage.policy import Matter, is_due
-from tapwarden.model.decision import Authority, AuthorityKind, Decision
+from tapwarden.model.decision import Action, Authority, AuthorityKind, Decision
+from tapwarden.model.errors import RefusedError
 from tapwarden.model.incident import Incident
 from tapwarden.model.ports import CaseStore, Clock
 
+log = logging.getLogger(__name__)
+
 OPEN_INCIDENTS = 100_000
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a matter: its incident, whether that changed (a draft is due then), and what was done."""
+
+    matter: Matter
+    incident: Incident
+    changed: bool
+    actions: Sequence[Action] = ()
 
 
 class Standing:
@@ -24,8 +39,40 @@ class Standing:
         self._clock, self._ours = clock, ours
         self._by_matter: dict[tuple[str, str], str] | None = None
 
-    def incident_for(self, matter: Matter) -> tuple[Incident, bool]:
-        """The open incident of the matter with these groups in it, opened now if there is none; whether it changed."""
+    def act(self, matters: Sequence[Matter]) -> list[Outcome]:
+        """Incidents opened or grown, decisions made and carried out: one transaction and one batch for all matters.
+
+        Clocks and drafts are left for later (``Outcome.changed``): what is decided is to be in effect before the next
+        packet. Raises StoreError: nothing is done then, and the matters can be given again.
+        """
+        outcomes: list[Outcome] = []
+        decided: dict[str, Outcome] = {}
+
+        def prepare() -> list[Decision]:
+            proposed = []
+            for matter in matters:
+                incident, changed, new = self._incident_for(matter)
+                outcomes.append(outcome := Outcome(matter, incident, changed))
+                decision = self._proposal(matter, incident, new=new)
+                if decision is not None:
+                    outcome.changed = True
+                    decided[decision.id] = outcome
+                    proposed.append(decision)
+            return proposed
+
+        stored = False
+        try:
+            done = self._deciding.carry_out_all(prepare)
+            stored = True
+        finally:
+            if not stored:
+                self._by_matter = None  # it may name incidents that were not stored
+        for decision_id, actions in done.items():
+            decided[decision_id].actions = actions
+        return outcomes
+
+    def _incident_for(self, matter: Matter) -> tuple[Incident, bool, bool]:
+        """The open incident of the matter with these groups in it; whether it changed, and whether it is new."""
         policy, now = matter.policy, self._clock.now()
         with self._cases.transaction():
             incident = self._known(matter)
@@ -39,32 +86,38 @@ class Standing:
                     policy.incident_severity,
                     policy.opened_by,
                     subject=matter.subject,
+                    follow=False,
                 )
                 self._matters()[policy.opened_by, matter.subject] = incident.id
-                return incident, True
+                return incident, True, True
             grown = joined(incident, matter.groups, now=now, by=policy.opened_by, ours=self._ours)
             if grown is not incident:
                 self._cases.put_incident(grown)
                 self._incidents.escalate(grown, matter.groups, policy.opened_by, now)
-            return grown, grown is not incident or not self._cases.reports(incident_id=incident.id, limit=1)
+            changed = grown is not incident or not self._cases.reports(incident_id=incident.id, limit=1)
+            return grown, changed, False
 
-    def decision(self, matter: Matter, incident: Incident) -> Decision | None:
+    def _proposal(self, matter: Matter, incident: Incident, *, new: bool) -> Decision | None:
         """What the policy decides now; None when it only opens, or what it decided still holds or was undone."""
         standing, now = matter.policy.decide, self._clock.now()
         if standing is None or matter.target is None or may_act(incident):
             return None
-        if not is_due(self._cases.actions(incident_id=incident.id), matter.target, now):
+        if not new and not is_due(self._cases.actions(incident_id=incident.id), matter.target, now):
             return None
-        return self._deciding.decide(
-            incident,
-            standing.measure,
-            (matter.target,),
-            standing.scope,
-            standing.reason,
-            Authority(AuthorityKind.STANDING_POLICY, matter.policy.name, standing.legal_basis, now),
-            standing.duration,
-            by=matter.policy.opened_by,
-        )
+        try:
+            return self._deciding.propose(
+                incident,
+                standing.measure,
+                (matter.target,),
+                standing.scope,
+                standing.reason,
+                Authority(AuthorityKind.STANDING_POLICY, matter.policy.name, standing.legal_basis, now),
+                standing.duration,
+                by=matter.policy.opened_by,
+            )
+        except RefusedError as error:
+            log.warning("policy=%r decision=refused incident=%s reason=%r", matter.policy.name, incident.id, str(error))
+            return None
 
     def _known(self, matter: Matter) -> Incident | None:
         """The open incident of a matter: one look-up, however many incidents are open."""

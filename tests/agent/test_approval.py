@@ -275,10 +275,10 @@ def standing(parts: Parts, events: Any) -> Deciding:
 def by_policy(deciding: Deciding, parts: Parts, target: Target) -> list[Action]:
     opened = parts.cases.incidents()[0]
     authority = Authority(AuthorityKind.STANDING_POLICY, "beacons", "policy 3", datetime.now(UTC))
-    decision = deciding.decide(
+    proposed = deciding.propose(
         opened, Measure.BLOCK, [target], "here", "c2", authority, timedelta(hours=1), by="policy:beacons"
     )
-    return deciding.carry_out(decision)
+    return deciding.carry_out_all(lambda: [proposed])[proposed.id]
 
 
 def wait_for(said: Callable[[], bool]) -> None:

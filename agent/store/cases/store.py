@@ -1,9 +1,9 @@
 """SqlCaseStore: the CaseStore port on SQLAlchemy."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -27,7 +27,7 @@ from tapwarden.agent.store.cases.tables import (
     report,
     stage_timer,
 )
-from tapwarden.model.decision import Action, ActionState, Approval, AuditRecord, Decision
+from tapwarden.model.decision import Action, ActionState, Approval, AuditRecord, Decision, Target
 from tapwarden.model.errors import StoreError
 from tapwarden.model.incident import AlertGroup, GroupState, Incident, IncidentState, Verdict
 from tapwarden.model.notice import Notice
@@ -55,6 +55,8 @@ class SqlCaseStore:
     def __init__(self, url: str) -> None:
         self._engine = open_database(url)
         self._joined = threading.local()
+        self._puts: dict[str, Any] = {}
+        """The prepared statements, by table."""
 
     @classmethod
     def at(cls, path: Path) -> Self:
@@ -89,11 +91,12 @@ class SqlCaseStore:
             self._engine.connect().execution_options(**{WRITES: True}) as connection,
             connection.begin(),
         ):
-            self._joined.connection = connection
+            self._joined.connection, self._joined.chain = connection, None
             try:
                 yield connection
+                self._write_trail()
             finally:
-                self._joined.connection = None
+                self._joined.connection = self._joined.chain = None
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
@@ -105,14 +108,29 @@ class SqlCaseStore:
             with self._engine.connect() as connection, connection.begin():
                 yield connection
 
-    def _put(self, table: Table, item: Any) -> None:
-        values = {field.name: getattr(item, field.name) for field in fields(item)}
-        keys = [column.name for column in table.primary_key]
+    def _put(self, table: Table, *items: Any) -> None:
+        """Insert or replace by primary key, all with one prepared statement."""
+        names = table.columns.keys()
+        statement = self._puts.get(table.name)
+        if statement is None:
+            statement = self._puts[table.name] = _upsert(table, self._engine.dialect.name)
         with self._write() as connection:
-            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            statement = insert(table).values(values)
-            changed = {name: statement.excluded[name] for name in values if name not in keys}
-            connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+            rows = [{name: getattr(item, name) for name in names} for item in items]
+            if rows:
+                connection.execute(statement, rows)
+
+    def _chain(self, connection: Connection) -> trail.Chain:
+        """The audit records of the transaction this thread is in."""
+        chain: trail.Chain | None = self._joined.chain
+        if chain is None:
+            chain = self._joined.chain = trail.Chain(connection)
+        return chain
+
+    def _write_trail(self) -> None:
+        """Write the records of this thread's transaction that wait, so that they can be read or committed."""
+        chain: trail.Chain | None = getattr(self._joined, "chain", None)
+        if chain is not None:
+            chain.flush()
 
     def _one(self, kind: type[T], table: Table, key: str) -> T | None:
         (column,) = table.primary_key
@@ -207,7 +225,8 @@ class SqlCaseStore:
                 connection.execute(update(alert_group).where(chosen).values(changed))
                 for group_id in ids[start : start + IDS_AT_ONCE]:
                     if group_id in existing:
-                        trail.append(connection, actor=by, verb="triage", subject=group_id, detail=detail, at=at)
+                        chain = self._chain(connection)
+                        chain.append(actor=by, verb="triage", subject=group_id, detail=detail, at=at)
         return found
 
     # incidents, decisions, actions, reports
@@ -266,6 +285,37 @@ class SqlCaseStore:
     def put_action(self, action_: Action) -> None:
         """Insert or replace; its decision and incident have to be there."""
         self._put(action, action_)
+
+    def put_actions(self, actions_: Sequence[Action]) -> None:
+        """See the port."""
+        self._put(action, *actions_)
+
+    def actions_named(self, action_ids: Sequence[str]) -> Mapping[str, Action]:
+        """See the port."""
+        found: dict[str, Action] = {}
+        ids = list(dict.fromkeys(action_ids))
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            statement = select(action).where(action.c.id.in_(ids[start : start + IDS_AT_ONCE]))
+            if getattr(self._joined, "connection", None) is not None:
+                statement = statement.with_for_update()
+            found |= {one.id: one for one in self._list(Action, statement)}
+        return found
+
+    def actions_on(self, targets: Iterable[Target], *, states: Sequence[ActionState]) -> Sequence[Action]:
+        """See the port."""
+        found: list[Action] = []
+        wanted = list(targets)
+        for start in range(0, len(wanted), IDS_AT_ONCE):
+            part = action.c.target.in_(wanted[start : start + IDS_AT_ONCE])
+            found += self._list(Action, select(action).where(part, action.c.state.in_(states)))
+        return found
+
+    def count_actions(self, *, states: Sequence[ActionState], since: datetime, most: int) -> int:
+        """See the port."""
+        chosen = select(action.c.created_at).where(action.c.state.in_(states), action.c.created_at > since)
+        with self._read() as connection:
+            found = connection.execute(select(func.count()).select_from(chosen.limit(most).subquery()))
+            return int(found.scalar_one())
 
     def action(self, action_id: str) -> Action | None:
         """The action, or None."""
@@ -397,10 +447,11 @@ class SqlCaseStore:
     def audit(self, *, actor: str, verb: str, subject: str, detail: str = "", at: datetime) -> AuditRecord:
         """Append to the hash chain."""
         with self._write() as connection:
-            return trail.append(connection, actor=actor, verb=verb, subject=subject, detail=detail, at=at)
+            return self._chain(connection).append(actor=actor, verb=verb, subject=subject, detail=detail, at=at)
 
     def audit_records(self, *, subject: str = "", limit: int = 100) -> Sequence[AuditRecord]:
         """The newest records first."""
+        self._write_trail()
         statement = select(audit)
         if subject:
             statement = statement.where(audit.c.subject == subject)
@@ -408,13 +459,24 @@ class SqlCaseStore:
 
     def audit_record(self, seq: int) -> AuditRecord | None:
         """The record with this number, or None."""
+        self._write_trail()
         found = self._list(AuditRecord, select(audit).where(audit.c.seq == seq))
         return found[0] if found else None
 
     def verify_audit(self) -> int | None:
         """See the port; records cut off at the end are reported by the number of the first missing one."""
+        self._write_trail()
         with self._read() as connection:
             return trail.first_misfit(connection)
+
+
+def _upsert(table: Table, dialect: str) -> Any:
+    """The prepared statement that inserts or replaces rows of a table by primary key."""
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    statement = insert(table)
+    keys = [column.name for column in table.primary_key]
+    changed = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 @contextmanager

@@ -243,6 +243,8 @@ action = Table(
     Index("ix_action_incident", "incident_id", "created_at"),
     Index("ix_action_decision", "decision_id"),
     Index("ix_action_created", "created_at"),
+    # A hash in PostgreSQL: a URL may be longer than its trees take.
+    Index("ix_action_target", "target", postgresql_using="hash"),
 )
 
 report = Table(

@@ -7,10 +7,11 @@ head sent to somebody else now and then) is what protects against that.
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from tapwarden.agent.store.cases.columns import storable
 from tapwarden.agent.store.cases.tables import audit, audit_head
@@ -18,6 +19,11 @@ from tapwarden.model.decision import AuditRecord
 
 GENESIS = "0" * 64
 """What the first record names as its predecessor."""
+
+_COLUMNS = tuple(field.name for field in fields(AuditRecord))
+_HEAD = select(audit_head).with_for_update()
+_RECORD = insert(audit)
+_MOVE = update(audit_head).values(seq=bindparam("last"), hash=bindparam("sum"))
 
 
 def record_hash(record: AuditRecord) -> str:
@@ -38,25 +44,46 @@ def record_hash(record: AuditRecord) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def append(
-    connection: Connection, *, actor: str, verb: str, subject: str, detail: str = "", at: datetime
-) -> AuditRecord:
-    """Add a record in the connection's transaction; holds the head's lock until that ends."""
-    head = connection.execute(select(audit_head).with_for_update()).one()
-    record = AuditRecord(
-        seq=head.seq + 1,
-        at=at.astimezone(UTC),
-        actor=storable(actor),
-        verb=storable(verb),
-        subject=storable(subject),
-        detail=storable(detail),
-        previous=head.hash,
-        hash="",
-    )
-    record = replace(record, hash=record_hash(record))
-    connection.execute(insert(audit).values(asdict(record)))
-    connection.execute(update(audit_head).values(seq=record.seq, hash=record.hash))
-    return record
+class Chain:
+    """The records of one transaction: linked as they come, written together by ``flush`` before it commits.
+
+    Holds the head's lock until the transaction ends.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        head = connection.execute(_HEAD).one()
+        self._seq, self._hash = head.seq, head.hash
+        self._waiting: list[AuditRecord] = []
+
+    def append(self, *, actor: str, verb: str, subject: str, detail: str = "", at: datetime) -> AuditRecord:
+        """Add a record."""
+        bare = AuditRecord(
+            seq=self._seq + 1,
+            at=at.astimezone(UTC),
+            actor=storable(actor),
+            verb=storable(verb),
+            subject=storable(subject),
+            detail=storable(detail),
+            previous=self._hash,
+            hash="",
+        )
+        record = replace(bare, hash=record_hash(bare))
+        self._seq, self._hash = record.seq, record.hash
+        self._waiting.append(record)
+        return record
+
+    def flush(self) -> None:
+        """Write what was added since the last time: one statement for all of it, and one for the head."""
+        if not self._waiting:
+            return
+        self._connection.execute(_RECORD, [_row(record) for record in self._waiting])
+        self._connection.execute(_MOVE, {"last": self._seq, "sum": self._hash})
+        self._waiting.clear()
+
+
+def _row(record: AuditRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in _COLUMNS}
 
 
 def first_misfit(connection: Connection) -> int | None:

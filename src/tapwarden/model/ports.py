@@ -1,6 +1,6 @@
 """What the areas need from each other, as Protocols. Composition (tapwarden.agent.runtime) fills them in."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -241,6 +241,22 @@ class CaseStore(Protocol):
         ...
 
     def put_action(self, action: Action) -> None: ...
+    def put_actions(self, actions: Sequence[Action]) -> None:
+        """The same for many at once."""
+        ...
+
+    def actions_named(self, action_ids: Sequence[str]) -> Mapping[str, Action]:
+        """Those that exist, by id; locked inside ``transaction()``."""
+        ...
+
+    def actions_on(self, targets: Iterable[Target], *, states: Sequence[ActionState]) -> Sequence[Action]:
+        """All in these states on one of these targets."""
+        ...
+
+    def count_actions(self, *, states: Sequence[ActionState], since: datetime, most: int) -> int:
+        """How many in these states were created after ``since``; counts no further than ``most``."""
+        ...
+
     def action(self, action_id: str) -> Action | None: ...
     def actions(
         self, *, states: Sequence[ActionState] = (), incident_id: str = "", decision_id: str = "", limit: int = 1000
@@ -317,6 +333,13 @@ class Mitigator(Protocol):
     def clear(self) -> None:
         """Remove everything this mitigator ever installed."""
         ...
+
+
+@runtime_checkable
+class Footed(Protocol):
+    """A mitigator that can tell cheaply whether what its entries need to work (hooks, rules) is still there."""
+
+    def intact(self) -> bool: ...
 
 
 @runtime_checkable
