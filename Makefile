@@ -65,6 +65,9 @@ bench: $(VENV)/.installed
 bench-store: $(VENV)/.installed
 	@$(BIN)/python bench/store.py --events $(or $(EVENTS),200000)
 
+bench-mitigation: $(VENV)/.installed
+	@$(BIN)/python bench/mitigation.py
+
 elasticsearch:
 	@$(if $(STOP),tools/elasticsearch.sh stop,tools/elasticsearch.sh start) .elasticsearch/trial
 
