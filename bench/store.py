@@ -1,6 +1,6 @@
 """The event stores side by side: events a second, octets an event, and how long answers take.
 
-    python bench/store.py [--events N] [--rounds N] [--questions N] [--only embedded|elasticsearch]
+    python bench/store.py [--events N] [--rounds N] [--questions N] [--only embedded|elasticsearch] [--folder DIR]
 
 Made-up events (bench/traffic.py, the same in every run) are stored in batches as the drain of the spool hands them
 over; making them is not measured. Elasticsearch's own client stores the same documents ready-made (``parallel_bulk``),
@@ -52,11 +52,12 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=200_000, help="events in each store")
     parser.add_argument("--rounds", type=int, default=5, help="turns of parallel_bulk and ours")
     parser.add_argument("--questions", type=int, default=40, help="times each question is asked")
+    parser.add_argument("--folder", default="/var/tmp", help="where the embedded store is made, and removed")
     parser.add_argument("--only", choices=("embedded", "elasticsearch"))
     asked = parser.parse_args()
     print(f"{asked.events:,} events over {DAYS:.0f} days, load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores\n")
     if asked.only != "elasticsearch":
-        with tempfile.TemporaryDirectory(prefix="tapwarden-bench-", dir="/var/tmp") as folder:
+        with tempfile.TemporaryDirectory(prefix="tapwarden-bench-", dir=asked.folder) as folder:
             store = EmbeddedEventStore(Path(folder), SystemClock())
             fill("embedded", store, asked.events, lambda: sum(f.stat().st_size for f in Path(folder).iterdir()))
             answers("embedded", store, asked.questions)
@@ -95,6 +96,8 @@ def answers(name: str, store: EventStore, times: int) -> None:
     hosts = [entry.value for entry in store.top(EventQuery(), "src_ip", limit=20)]
     names = [entry.value for entry in store.top(EventQuery(kinds=("tls",)), "domain", limit=20)]
     texts = [entry.value.split()[2][:6] for entry in store.top(EventQuery(kinds=("alert",)), "signature", limit=20)]
+    rules = [int(entry.value) for entry in store.top(EventQuery(kinds=("alert",)), "sid", limit=20)]
+    servers = [entry.value for entry in store.rare(EventQuery(kinds=("flow",)), "dest_ip", limit=20)]
     turns = itertools.count()
 
     def turn(values: Sequence[str]) -> str:
@@ -103,16 +106,25 @@ def answers(name: str, store: EventStore, times: int) -> None:
     questions: dict[str, Callable[[], object]] = {
         "inbox: alerts, newest 100": lambda: store.search(EventQuery(kinds=("alert",)), limit=100),
         "inbox: alert groups, a day": lambda: store.groups(EventQuery(kinds=("alert",), since=day), limit=100),
+        "inbox: alert groups, all": lambda: store.groups(EventQuery(kinds=("alert",)), limit=100),
         "top sources, a day": lambda: store.top(EventQuery(since=day), "src_ip"),
         "top domains, all": lambda: store.top(EventQuery(), "domain"),
+        "top destinations, all": lambda: store.top(EventQuery(), "dest_ip"),
+        "top destinations of a host": lambda: store.top(EventQuery(src_ip=turn(hosts)), "dest_ip"),
         "rare domains, a day": lambda: store.rare(EventQuery(since=day), "domain"),
         "domain and below": lambda: store.search(EventQuery(domain=turn(names)), limit=100),
         "address, all": lambda: store.search(EventQuery(address=turn(hosts)), limit=100),
+        "address, rare": lambda: store.search(EventQuery(address=turn(servers)), limit=100),
+        "sid, all": lambda: store.search(EventQuery(sid=rules[next(turns) % len(rules)]), limit=100),
         "part of a signature": lambda: store.search(EventQuery(signature=turn(texts)), limit=100),
         "part of a URL": lambda: store.search(EventQuery(url=f"id={next(turns) % 97}1"), limit=100),
+        "part of a URL, nowhere": lambda: store.search(EventQuery(url=f"/never{next(turns)}.php"), limit=100),
+        "flow": lambda: store.search(EventQuery(flow_id=next(turns)), limit=100),
         "histogram, all, by hour": lambda: store.histogram(EventQuery(), interval_s=3600),
         "histogram, a host": lambda: store.histogram(EventQuery(address=turn(hosts)), interval_s=3600),
         "count, all": lambda: store.count(EventQuery()),
+        "count, a host": lambda: store.count(EventQuery(address=turn(hosts))),
+        "count, a domain": lambda: store.count(EventQuery(domain=turn(names))),
     }
     for question, ask in questions.items():
         taken = []

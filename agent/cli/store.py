@@ -11,6 +11,9 @@ from tapwarden.agent.cli.group import Group, printable
 from tapwarden.agent.cli.output import print_fields, print_json, print_table
 from tapwarden.agent.cli.session import configured, invocation, session
 from tapwarden.agent.config.quantity import format_size
+from tapwarden.agent.store.embedded import EmbeddedEventStore
+from tapwarden.agent.store.embedded.convert import convert as take_over
+from tapwarden.agent.store.embedded.convert import old_files
 from tapwarden.agent.store.retention import Kept
 from tapwarden.model.event import StoreStatus
 
@@ -51,6 +54,21 @@ def status() -> None:
     print_table(columns, (_row(line) for line in lines if line["files"] or line["wanted_days"]), empty="")
     for warning in kept.warnings:
         click.secho(f"WARNING: {printable(warning)}", fg="red", bold=True)
+
+
+@store.command()
+def convert() -> None:
+    """Take over event files that an earlier version made. Stop what stores events first."""
+    config, layout = configured(invocation())
+    with session() as parts:
+        if not isinstance(parts.events, EmbeddedEventStore):
+            raise click.UsageError("only the embedded store has files")
+        files = old_files(layout.state(config.store.path))
+        for path in files:
+            events, damaged = take_over(path, parts.events)
+            click.echo(f"{path.name}: {events:,} events" + (f", {damaged} damaged blocks" if damaged else ""))
+    if not files:
+        click.echo("nothing to convert")
 
 
 def _line(kind: Kept, kept: keeping.Keeping) -> Mapping[str, Any]:

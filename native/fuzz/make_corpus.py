@@ -30,6 +30,28 @@ CLIENT, SERVER = 0, 1
 LINK_TYPES = (1, 101, 0, 9, 12, 14, 50, 104, 108, 113, 228, 229, 276, 147)
 
 
+RECORDS = (
+    b'{"timestamp":"2026-11-24T11:00:00.5Z","event_type":"dns","dns":{"queries":[{"rrname":"a.b"},7]},"flow_id":1}',
+    b'{"timestamp":"2026-02-29T11:00:00Z","event_type":"tls","tls":{"ja3":{"hash":"AB"},"sni":"x.y"},"dest_port":443}',
+    b'{"timestamp":"2026-11-24T11:00:00.123456+0200","event_type":"flow","src_ip":"::1","dest_ip":"10.0.0.1"}',
+    b'{"event_type":["x"],"alert":[{"signature":"s"}],"http":[{"hostname":"h:1","url":"http://h/p"}]}',
+    b'[1]',
+    b'{"a":' * 500,
+)
+VALUES = b"\x02\x05\x05" + b"4\xc0\x00\x02\x014\xc0\x00\x02\x02"
+PIECES = {  # the column's place in the table, then what it has behind its checksum
+    "numbers": b"\x00\x02\x05\x07" + bytes(8),
+    "sources": b"\x02" + VALUES + b"\x02\x01\x01\x02",
+    "ports": b"\x04\x01\x08" + bytes(8) + b"\x02\x01\x00\x01",
+    "rules": b"\x06\x01\x0a\x03" + bytes(8) + b"x\x02\x01\x00\x01",
+    "domains": b"\x09\x01\x04b.a.\x02\x00\x01\x01\x01\x01",
+    "prints": b"\x0b\x01\x01" + bytes(8),
+    "records": b"\x0c\x02\x00\x00\x00\x09\x00\x00\x00",
+    "bloom": b"\x0d" + bytes(20),
+    "tally": b"\x01\x01\x03tls\x02\x01\x01ab\x01\x00\x05",
+}
+
+
 def write(target: str, name: str, octets: bytes) -> None:
     folder = CORPUS / target
     folder.mkdir(parents=True, exist_ok=True)
@@ -321,6 +343,9 @@ def main() -> None:
         write("fragments", f"overlap-{kind}", fragments(kind))
     for name, octets in capture_files().items():
         write("capture_file", name, octets)
+    for name, octets in PIECES.items():
+        write("store_pieces", name, octets)
+    write("store_records", "lines", b"\n".join(RECORDS))
     for number, line in enumerate((Path(__file__).parent / "src" / "rules.rules").read_bytes().splitlines()):
         write("rule_text", f"rule-{number:02}", line)
     for name, octets in RULE_DATA.items():

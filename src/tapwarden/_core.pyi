@@ -156,3 +156,123 @@ class Engine:
         """
     def counters(self) -> dict[str, int]:
         """Dotted names as in EVE stats (decoder.pkts, decoder.bytes, detect.alert, tcp.reassembly_gap, ...)."""
+
+TALLIED_COLUMNS: Sequence[int]
+"""Columns of a block that ``tally_blocks`` counts."""
+
+class DamagedBlock(Exception):
+    """A piece of a block that is not what was written."""
+
+@final
+class EventRecords:
+    """EVE records on their way into the embedded store. ``items`` are (record, origin).
+
+    What the core does not make sense of in a moment is ``doubtful``: somebody else reads it, and settles with the
+    record as plain JSON and its time (microseconds since 1970), or None for what is no record.
+    """
+
+    def __new__(cls, items: Sequence[tuple[bytes, bytes]]) -> EventRecords: ...
+    def doubtful(self) -> list[int]: ...
+    def settle(self, at: int, plain: bytes | None, micros: int) -> None: ...
+    def places(self) -> list[tuple[int, str, int]]:
+        """Days since 1970 and types, and how many records there are of each."""
+    def part(
+        self, chosen: Sequence[tuple[int, str]], since_us: int, unit_us: int, numbers: Sequence[int] | None = None
+    ) -> EventPart:
+        """Those of these days and types, in the order of their numbers: steps of ``unit_us`` since ``since_us``, then
+        26 bits of the event's id. The same record twice is there once. ``numbers``: those of records stored before."""
+
+@final
+class EventPart:
+    """Records of one file, in the order of their numbers."""
+
+    def __len__(self) -> int: ...
+    def span(self) -> tuple[int, int] | None:
+        """First and last number; None where there are no records."""
+    def record(self, at: int) -> tuple[bytes, bytes] | None: ...
+    def meet(self, numbers: bytes) -> list[tuple[int, int]]:
+        """Records whose number is in a block's column of numbers: (place here, row there). Raises DamagedBlock."""
+    def settle(self, known: Sequence[int], met: Sequence[int]) -> None:
+        """Leave the first out, and give the others the next number."""
+    def tell_apart(self) -> bool:
+        """Give each number to one record, the next to others that have it; whether there were any."""
+    def stretches(self, units: int) -> list[tuple[str, int, int]]:
+        """(type, which stretch of so many units of time, how many records)."""
+    def packed(self) -> list[tuple[int, int, int, list[tuple[int, bytes]]]]:
+        """Blocks: (first number, last number, rows, pieces as (column, octets))."""
+
+@final
+class EventFilter:
+    """A question to blocks: conditions as (name, values), all of which have to hold; names as in EventQuery."""
+
+    def __new__(cls, conditions: Sequence[tuple[str, Sequence[str]]]) -> EventFilter: ...
+    @property
+    def columns(self) -> list[int]: ...
+    @property
+    def blooms(self) -> list[int]: ...
+    def possible(self, pieces: Sequence[tuple[int, bytes]]) -> bool:
+        """Whether a row can match, by the block's ``blooms``. Raises DamagedBlock."""
+    def page(
+        self,
+        pieces: Sequence[tuple[int, bytes]],
+        rows: int,
+        span: tuple[int, int] | None,
+        limit: int,
+        newest: bool,
+    ) -> list[tuple[int, int]]:
+        """The newest or oldest matching rows of a block with so many: (number, row). ``span`` are the lowest number and
+        the one behind the highest; the pieces are ``columns`` and the numbers. Raises DamagedBlock."""
+
+@final
+class EventSummary:
+    """Counts over blocks: ``rows``, ``stretches`` of ``interval_us`` since 1970, ``values`` of a field, ``groups``."""
+
+    def __new__(
+        cls, counted: str, *, interval_us: int = 0, field: str = "", ascending: bool = False
+    ) -> EventSummary: ...
+    @property
+    def columns(self) -> list[int]: ...
+    @property
+    def tallied(self) -> int | None:
+        """The column whose tally will do in place of blocks."""
+    def add(
+        self,
+        filter: EventFilter,
+        pieces: Sequence[tuple[int, bytes]],
+        rows: int,
+        span: tuple[int, int] | None,
+        since_us: int,
+        unit_us: int,
+    ) -> None:
+        """Count a block's matching rows. Raises DamagedBlock, and then nothing of it is counted."""
+    def add_tally(self, tally: bytes, kinds: Sequence[str]) -> None: ...
+    @property
+    def rows(self) -> int: ...
+    def stretches(self) -> list[tuple[int, int]]: ...
+    def values(self, limit: int) -> list[tuple[str, int]]: ...
+    def groups(self, limit: int) -> list[tuple[int, str, str, str, int, int, int]]:
+        """(sid, signature, source, destination, count, first and last time in microseconds since 1970)."""
+
+@final
+class EventHunt:
+    """Indicators looked for in blocks: (type, value), types as in model.indicator; ``ip_port`` is the address, a space,
+    the port. Raises ValueError for a value that is not what its type says."""
+
+    COLUMNS: Sequence[int]
+    def __new__(cls, indicators: Sequence[tuple[str, str]]) -> EventHunt: ...
+    def search(
+        self, pieces: Sequence[tuple[int, bytes]], span: tuple[int, int] | None
+    ) -> list[tuple[int, int, int, int, list[int]]]:
+        """(place of the indicator, rows, first number, last number, newest rows). Raises DamagedBlock."""
+
+def tally_blocks(blocks: Sequence[Sequence[tuple[int, bytes]]]) -> list[tuple[int, bytes]]:
+    """Counts of several blocks together, by column. Raises DamagedBlock."""
+
+def join_tallies(tallies: Sequence[Sequence[tuple[int, bytes]]]) -> list[tuple[int, bytes]]:
+    """Several tallies as one, by column. Raises DamagedBlock."""
+
+def block_records(piece: bytes, rows: Sequence[int]) -> list[tuple[bytes, bytes]]:
+    """The records in these rows, ascending, and their origins. Raises DamagedBlock."""
+
+def block_numbers(piece: bytes) -> list[int]:
+    """The numbers of a block's rows, ascending. Raises DamagedBlock."""

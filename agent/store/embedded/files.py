@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tapwarden.agent.store import block
 from tapwarden.agent.store.embedded import layout
 from tapwarden.model.errors import StoreError
 
@@ -145,8 +144,7 @@ class Files:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version != layout.FORMAT:
             connection.close()
-            raise UnknownFormat(f"{self.path(partition).name} has format {version}, this version reads {layout.FORMAT}")
-        connection.create_function("record_has", 3, _RecordReader(connection))
+            raise UnknownFormat(self.path(partition).name, version)
         return connection
 
     def _connect(self, uri: str) -> sqlite3.Connection:
@@ -164,26 +162,11 @@ class Files:
 
 
 class UnknownFormat(Exception):
-    """A file that another version wrote."""
+    """A file that another version wrote. It is left as it is."""
 
-
-class _RecordReader:
-    """SQL function: whether a record has a text in it. Reads each block once, through the connection that asks."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._answered: tuple[int, bytes] | None = None
-        self._slots: frozenset[int] = frozenset()
-
-    def __call__(self, block_id: int, slot: int, octets: bytes) -> bool:
-        if self._answered != (block_id, octets):
-            row = self._connection.execute("SELECT data, codec FROM block WHERE id = ?", (block_id,)).fetchone()
-            try:
-                self._slots = block.Records(*row).slots_with(octets) if row else frozenset()
-            except block.BlockError:
-                self._slots = frozenset()
-            self._answered = (block_id, octets)
-        return slot in self._slots
+    def __init__(self, name: str, version: int) -> None:
+        advice = "tapwarden store convert takes it over" if version == 3 else "another version of Tapwarden made it"
+        super().__init__(f"{name} has format {version}, this version has {layout.FORMAT}: left as it is; {advice}")
 
 
 def _is_partition(name: str) -> bool:

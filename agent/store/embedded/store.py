@@ -1,29 +1,43 @@
 """EmbeddedEventStore: the EventStore port on day files."""
 
+from __future__ import annotations
+
 import logging
 import os
 import sqlite3
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from tapwarden.agent.store import block
 from tapwarden.agent.store.classes import EventClass, class_of
+from tapwarden.agent.store.embedded import counts, layout
 from tapwarden.agent.store.embedded import hunt as hunting
-from tapwarden.agent.store.embedded import layout, rollup, summary
-from tapwarden.agent.store.embedded.columns import address_text, columns_of
+from tapwarden.agent.store.embedded.blocks import Block, Selection, piece, within
+from tapwarden.agent.store.embedded.core import core
 from tapwarden.agent.store.embedded.files import Files, UnknownFormat, is_damage
-from tapwarden.agent.store.embedded.query import condition
-from tapwarden.agent.store.embedded.writer import Row, Writer
+from tapwarden.agent.store.embedded.layout import Column
+from tapwarden.agent.store.embedded.question import filter_of
+from tapwarden.agent.store.embedded.reading import read
+from tapwarden.agent.store.embedded.writer import Writer
 from tapwarden.model.errors import StoreError
-from tapwarden.model.event import Bucket, Event, EventGroup, EventOrder, EventPage, EventQuery, StoreStatus, TopEntry
+from tapwarden.model.event import (
+    RANKED_FIELDS,
+    Bucket,
+    Event,
+    EventGroup,
+    EventOrder,
+    EventPage,
+    EventQuery,
+    StoreStatus,
+    TopEntry,
+)
 from tapwarden.model.hunt import HuntResult
 from tapwarden.model.indicator import Indicator
 from tapwarden.model.ports import Clock
@@ -41,6 +55,18 @@ WRITERS_MAX = 8
 PAGE_MAX = 10_000
 """Events of one page at most."""
 
+BATCH_EVENTS = 16_384
+"""Events that make whole blocks of what there is most of."""
+
+INTERVAL_MAX_S = 10_000_000_000
+"""More seconds than there have been since 1970."""
+
+DAMAGED_MAX = 10_000
+"""Damaged blocks told apart; further ones are left out uncounted."""
+
+LIST_MAX = 1_000_000
+"""Lines of one list at most."""
+
 
 class EmbeddedEventStore:
     """Events in SQLite files, one for each UTC day of the events' time and each class of event, in ``folder``.
@@ -51,6 +77,8 @@ class EmbeddedEventStore:
     Records that are no JSON object are counted as rejected and left out. ValueError for a query that makes no sense (an
     address that is none, a cursor that is none).
     """
+
+    batch_events = BATCH_EVENTS
 
     def __init__(
         self,
@@ -69,6 +97,7 @@ class EmbeddedEventStore:
         self._count_lock = threading.Lock()
         self._counters: Counter[str] = Counter()
         self._damaged: dict[str, str] = {}
+        self._damaged_blocks: set[tuple[str, int]] = set()
         self._problem = ""
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -83,28 +112,33 @@ class EmbeddedEventStore:
             by_partition = self._sorted_out(events)
             return sum(self._append_to(partition, rows) for partition, rows in by_partition.items())
 
-    def _sorted_out(self, events: Sequence[Event]) -> dict[str, list[Row]]:
-        found: dict[tuple[date, EventClass], dict[str, Row]] = {}
-        rejected = 0
-        for event in events:
-            try:
-                columns = columns_of(event.eve)
-                place = (layout.day_of(event), class_of(columns.kind))
-                found.setdefault(place, {})[event.id] = (event, columns)
-                event.forget()
-            except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-                rejected += 1
+    def _sorted_out(self, events: Sequence[Event]) -> dict[str, core.EventPart]:
+        records, rejected = read(events)
         self._count("rejected", rejected)
-        by_partition: dict[str, list[Row]] = {}
-        if found:
+        found: dict[str, list[tuple[int, str]]] = {}
+        places = records.places()
+        if places:
             there = {layout.day_part(partition) for partition in self._files.partitions()}
-            for (day, one), rows in sorted(found.items()):
-                known = self._is_kept_apart(day, there)
-                if known:
-                    there.add(day.isoformat())
-                partition = layout.name_of(day, one) if known else layout.UNDATED
-                by_partition.setdefault(partition, []).extend(rows.values())
-        return by_partition
+            for number, kind, count in sorted(places):
+                partition = self._partition(number, kind, there)
+                found.setdefault(partition, []).append((number, kind))
+                if partition == layout.UNDATED:
+                    self._count("undated", count)
+        return {
+            partition: records.part(chosen, layout.since_us(partition), layout.unit_us(partition))
+            for partition, chosen in found.items()
+        }
+
+    def _partition(self, number: int, kind: str, there: set[str]) -> str:
+        """Where events of this type are kept that are of the day so many days after 1970-01-01."""
+        try:
+            day = layout.day_number(number)
+        except OverflowError:
+            return layout.UNDATED
+        if not self._is_kept_apart(day, there):
+            return layout.UNDATED
+        there.add(day.isoformat())
+        return layout.name_of(day, class_of(kind))
 
     def _is_kept_apart(self, day: date, there: set[str]) -> bool:
         """Whether this day has files of its own."""
@@ -115,10 +149,12 @@ class EmbeddedEventStore:
             return True
         return layout.EARLIEST <= day < today and len(there) < self._partitions_max
 
-    def _append_to(self, partition: str, rows: Sequence[Row]) -> int:
+    def _append_to(self, partition: str, part: core.EventPart) -> int:
+        offered = len(part)
         for last_try in (False, True):
             try:
-                added = self._writer(partition).append(rows)
+                writer = self._writer(partition)
+                added = writer.append(part)
             except sqlite3.Error as error:
                 self._drop_writer(partition)
                 if is_damage(error) and not last_try and self._set_aside(partition, error):
@@ -129,11 +165,18 @@ class EmbeddedEventStore:
                 raise StoreError(str(error)) from error
             self._problem = ""
             self._count("appended", added)
-            self._count("duplicates", len(rows) - added)
-            if partition == layout.UNDATED:
-                self._count("undated", added)
+            self._count("duplicates", offered - added)
+            self._tidy(writer)
             return added
         raise StoreError(f"{partition} cannot be used")  # pragma: no cover - the loop returns or raises
+
+    def _tidy(self, writer: Writer) -> None:
+        """What is stored is stored: where there is no room to put it together, it is done another time."""
+        try:
+            writer.tidy()
+        except sqlite3.Error as error:
+            self._count("untidy", 1)
+            log.info("store=embedded partition=%s untidy=%r", writer.partition, str(error))
 
     def _writer(self, partition: str) -> Writer:
         writer = self._writers.get(partition)
@@ -195,15 +238,18 @@ class EmbeddedEventStore:
         first, last = (layout.first_number(moment, partition) for moment in moments)
         if partition == layout.UNDATED:
             first, last = max(first - (2 << layout.HASH_BITS), 0), last + (2 << layout.HASH_BITS)
-        last = min(last, hunting.NUMBER_END)
-        statement = (
-            "SELECT codec, data, slot FROM event JOIN block ON block.id = event.block"
-            f" WHERE seq BETWEEN ? AND ? AND ((seq & {layout.HASH_MASK}) - ?) & {layout.HASH_MASK} < 8"
-        )
-        for codec, data, slot in connection.execute(statement, (first, last, low)):
-            event = self._event(self._records(data, codec), slot)
-            if event is not None and event.id == event_id:
-                return event
+        last = min(last, layout.NUMBER_END - 1)
+        for block in within(connection, (max(first, 0), last + 1)):
+            try:
+                numbers = core.block_numbers(piece(connection, block.id, Column.NUMBER))
+            except core.DamagedBlock:
+                self._damage(partition, block.id)
+                continue
+            begin, end = bisect_left(numbers, first), bisect_left(numbers, last + 1)
+            rows = [row for row in range(begin, end) if (numbers[row] - low) & layout.HASH_MASK < 8]
+            for event in self._read(partition, block, rows, connection) if rows else ():
+                if event is not None and event.id == event_id:
+                    return event
         return None
 
     def search(
@@ -211,6 +257,7 @@ class EmbeddedEventStore:
     ) -> EventPage:
         """Events of the undated file count as the oldest. ``limit`` is held between 1 and 10,000."""
         limit = min(max(limit, 1), PAGE_MAX)
+        asked = filter_of(query)
         after_day, after_number = _read_cursor(cursor)
         found: list[tuple[str, int, Event | None]] = []  # None: a damaged record, which takes a place
         newest = order is EventOrder.NEWEST
@@ -222,7 +269,7 @@ class EmbeddedEventStore:
             wanted = limit + 1 - len(found)
             rows: list[tuple[int, Event | None]] = []
             for partition in partitions:
-                rows += self._ask(partition, partial(self._page, partition, query, after, wanted, newest)) or ()
+                rows += self._ask(partition, partial(self._page, partition, query, asked, after, wanted, newest)) or ()
             if len(partitions) > 1:
                 rows = sorted(rows, key=_number, reverse=newest)[:wanted]
             found += [(day, number, event) for number, event in rows]
@@ -235,108 +282,123 @@ class EmbeddedEventStore:
         self,
         partition: str,
         query: EventQuery,
+        asked: core.EventFilter,
         after: int | None,
         limit: int,
         newest: bool,
         connection: sqlite3.Connection,
     ) -> list[tuple[int, Event | None]]:
-        where = condition(query, partition, connection)
-        if where is None:
-            return []
+        span = layout.span(query.since, query.until, partition)
         if after is not None:
-            where.add("seq < ?" if newest else "seq > ?", after)
-        direction = "DESC" if newest else "ASC"
-        statement = f"SELECT seq, event.block, slot {where.sql} ORDER BY seq {direction} LIMIT ?"
-        places = connection.execute(statement, (*where.values, limit)).fetchall()
-        return self._events_at(places, connection)
+            span = (span[0], min(span[1], after)) if newest else (max(span[0], after + 1), span[1])
+        selection = Selection(connection, asked, span, (Column.NUMBER,))
+        found: list[tuple[int, int, Block]] = []  # number, row, block
+        for block in sorted(selection.blocks(), key=lambda block: -block.last if newest else block.first):
+            if len(found) >= limit:
+                reached = found[limit - 1][0]
+                if block.last < reached if newest else block.first > reached:
+                    break  # neither this nor any further block has what belongs before it
+            try:
+                if not selection.possible(block):
+                    continue
+                pieces, cut = selection.pieces(block)
+                rows = asked.page(pieces, block.rows, cut, limit, newest)
+            except core.DamagedBlock:
+                self._damage(partition, block.id)
+                continue
+            if rows:
+                found += [(number, row, block) for number, row in rows]
+                found.sort(key=_first, reverse=newest)
+                del found[limit:]
+        return self._events_at(partition, found, connection)
 
     def _events_at(
-        self, places: Sequence[tuple[int, int, int]], connection: sqlite3.Connection
+        self, partition: str, places: Sequence[tuple[int, int, Block]], connection: sqlite3.Connection
     ) -> list[tuple[int, Event | None]]:
-        blocks: dict[int, block.Records | None] = {}
-        for number in {place[1] for place in places}:
-            codec, data = connection.execute("SELECT codec, data FROM block WHERE id = ?", (number,)).fetchone()
-            blocks[number] = self._records(data, codec)
-        return [(seq, self._event(blocks[number], slot)) for seq, number, slot in places]
+        by_block: dict[Block, list[tuple[int, int]]] = {}
+        for number, row, block in places:
+            by_block.setdefault(block, []).append((row, number))
+        events: dict[int, Event | None] = {}
+        for block, rows in by_block.items():
+            rows.sort()
+            read_rows = self._read(partition, block, [row for row, _ in rows], connection)
+            events.update(zip((number for _, number in rows), read_rows, strict=True))
+        return [(number, events[number]) for number, _, _ in places]
 
-    def _records(self, data: bytes, codec: int) -> block.Records | None:
+    def _read(
+        self, partition: str, block: Block, rows: Sequence[int], connection: sqlite3.Connection
+    ) -> list[Event | None]:
+        """The events in these rows, ascending; None for those that are damaged."""
+        data = piece(connection, block.id, Column.RECORD)
         try:
-            return block.Records(data, codec)
-        except block.BlockError:
-            self._count("damaged_blocks", 1)
-            return None
-
-    def _event(self, records: block.Records | None, slot: int) -> Event | None:
-        try:
-            return None if records is None else records.event(slot)
-        except block.BlockError:
-            self._count("damaged_blocks", 1)
-            return None
+            stored = core.block_records(data, rows)
+        except core.DamagedBlock:
+            self._damage(partition, block.id)
+            if len(rows) == 1:
+                return [None]
+            # others of the block may be whole
+            return [event for row in rows for event in self._read(partition, block, [row], connection)]
+        return [Event(raw, origin.decode("utf-8", "surrogatepass")) for raw, origin in stored]
 
     def count(self, query: EventQuery) -> int:
         """How many events match."""
-        if rollup.answers(query):
-            return sum(n for _, n in self._buckets(query, summary.EVER_MINUTES))
-        return sum(row[0] for _, row in self._each(query, summary.COUNT_SQL))
+        if counts.by_minute(query):
+            return sum(n for _, n in self._buckets(query, counts.EVER_MINUTES))
+        return self._counted(query, core.EventSummary("rows")).rows
 
     def histogram(self, query: EventQuery, *, interval_s: int) -> Sequence[Bucket]:
         """Counts by interval (multiples of it since 1970, UTC), oldest first; intervals without events are left out."""
         if interval_s < 1:
             raise ValueError("an interval is at least one second")
-        counted: Counter[int] = Counter()
-        if interval_s % 60 == 0 and rollup.answers(query):
+        if interval_s % 60 == 0 and counts.by_minute(query):
+            counted: Counter[int] = Counter()
             for bucket, count in self._buckets(query, interval_s // 60):
                 counted[bucket] += count
+            stretches = sorted(counted.items())
         else:
-            for partition, (start, count) in self._each(query, summary.histogram_sql(interval_s)):
-                offset_s = int(layout.beginning(partition).timestamp())
-                counted[(offset_s + start) // interval_s] += count
-        return [Bucket(_moment(bucket * interval_s * 1000), counted[bucket]) for bucket in sorted(counted)]
+            interval_us = min(interval_s, INTERVAL_MAX_S) * 1_000_000
+            stretches = self._counted(query, core.EventSummary("stretches", interval_us=interval_us)).stretches()
+        return [Bucket(_moment(bucket * interval_s * 1000), count) for bucket, count in stretches]
 
-    def _buckets(self, query: EventQuery, each: int) -> Iterator[tuple[int, int]]:
-        for partition in self._within(query):
-            yield from self._ask(partition, partial(rollup.buckets, query, each, partition)) or ()
+    def _buckets(self, query: EventQuery, each: int) -> list[tuple[int, int]]:
+        ask = partial(counts.buckets, query, each, filter_of(query), self._damage)
+        return [
+            bucket
+            for partition in self._within(query)
+            for bucket in self._ask(partition, partial(ask, partition)) or ()
+        ]
 
     def top(self, query: EventQuery, field: str, *, limit: int = 10) -> Sequence[TopEntry]:
-        """See the port."""
-        return self._ranked(query, field, limit, most=summary.TOP_MAX)
+        """See the port; exact while there are no more than 2,000,000 values."""
+        return self._ranked(query, field, limit, ascending=False)
 
     def rare(self, query: EventQuery, field: str, *, limit: int = 10) -> Sequence[TopEntry]:
-        """See the port; exact while a day has no more than 1,000,000 values."""
-        return self._ranked(query, field, limit, most=-summary.RARE_MAX)
+        """See the port; exact while there are no more than 2,000,000 values."""
+        return self._ranked(query, field, limit, ascending=True)
 
-    def _ranked(self, query: EventQuery, field: str, limit: int, *, most: int) -> Sequence[TopEntry]:
-        """The most frequent values, or (``most`` negative) the rarest; of each file so many are counted."""
-        if field not in summary.TOP_SQL:
-            raise ValueError(f"top lists and rare lists are made of {', '.join(summary.TOP_SQL)}, not of {field!r}")
-        if rollup.ranks(query, field):
-            ranked = partial(rollup.ranked, query, field, most)
-            rows = (row for name in self._within(query) for row in self._ask(name, partial(ranked, name)) or ())
-        else:
-            column, sql = summary.TOP_SQL[field]
-            sql += f" ORDER BY n {'DESC' if most > 0 else 'ASC'} LIMIT {abs(most)}"
-            rows = (row for _, row in self._each(query, sql, column))
-        counted: Counter[Any] = Counter()
-        for value, count in rows:
-            counted[value] += count
-        return summary.lines(counted, field, max(limit, 0), descending=most > 0)
+    def _ranked(self, query: EventQuery, field: str, limit: int, *, ascending: bool) -> Sequence[TopEntry]:
+        if field not in RANKED_FIELDS:
+            raise ValueError(f"top lists and rare lists are made of {', '.join(RANKED_FIELDS)}, not of {field!r}")
+        counted = self._counted(query, core.EventSummary("values", field=field, ascending=ascending))
+        return [TopEntry(value, count) for value, count in counted.values(min(max(limit, 0), LIST_MAX))]
 
     def groups(self, query: EventQuery, *, limit: int = 100) -> Sequence[EventGroup]:
-        """See the port."""
-        found: dict[tuple[int, str, str], EventGroup] = {}
-        for partition, (sid, signature, src, dest, count, lowest, highest) in self._each(
-            query, summary.GROUPS_SQL, "sid"
-        ):
-            key = sid, address_text(src) if src else "", address_text(dest) if dest else ""
-            times = layout.time_of(lowest, partition), layout.time_of(highest, partition)
-            known = found.get(key)
-            if known is None:
-                found[key] = EventGroup(sid, signature or "", key[1], key[2], count, *times)
-            else:
-                first, last = min(known.first, times[0]), max(known.last, times[1])
-                found[key] = replace(known, count=known.count + count, first=first, last=last)
-        ranked = sorted(found.values(), key=lambda group: (-group.count, group.sid, group.src_ip, group.dest_ip))
-        return ranked[: max(limit, 0)]
+        """See the port; exact while there are no more than 2,000,000 groups."""
+        lines = self._counted(query, core.EventSummary("groups"), {EventClass.ALERT}).groups(
+            min(max(limit, 0), LIST_MAX)
+        )
+        return [
+            EventGroup(sid, signature, src, dest, count, _at(first), _at(last))
+            for sid, signature, src, dest, count, first, last in lines
+        ]
+
+    def _counted(
+        self, query: EventQuery, summary: core.EventSummary, classes: Collection[EventClass] = tuple(EventClass)
+    ) -> core.EventSummary:
+        add = partial(counts.add, summary, filter_of(query), query, self._damage)
+        for partition in self._within(query, classes):
+            self._ask(partition, partial(add, partition))
+        return summary
 
     def hunt(
         self,
@@ -349,10 +411,19 @@ class EmbeddedEventStore:
         """See the port."""
         end = self._monotonic() + budget_s
 
-        def read(places: Sequence[hunting.Place], connection: sqlite3.Connection) -> Sequence[Event]:
-            return [event for _, event in self._events_at(places, connection) if event is not None]
+        def read_rows(
+            partition: str, block: Block, rows: Sequence[int], connection: sqlite3.Connection
+        ) -> Sequence[Event]:
+            return [event for event in self._read(partition, block, sorted(rows), connection) if event is not None]
 
-        hunt = hunting.Hunt(indicators, since=since, until=until, time_left=lambda: self._monotonic() < end, read=read)
+        hunt = hunting.Hunt(
+            indicators,
+            since=since,
+            until=until,
+            time_left=lambda: self._monotonic() < end,
+            read=read_rows,
+            damage=self._damage,
+        )
         unsearched = {
             hunting.span(partition): None
             for partition in self._within(EventQuery(since=since, until=until))
@@ -360,21 +431,9 @@ class EmbeddedEventStore:
         }
         return hunt.result(list(unsearched))
 
-    def _each(
-        self, query: EventQuery, sql: str | Callable[[str], str], column: str = ""
-    ) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        """The rows of a statement, over all partitions; ``{}`` in it stands for the query's FROM and WHERE.
-
-        Rows where ``column`` is NULL are left out.
-        """
-        for partition in self._within(query):
-            text = sql if isinstance(sql, str) else sql(partition)
-            for row in self._ask(partition, partial(summary.counted, query, partition, text, column)) or ():
-                yield partition, row
-
-    def _within(self, query: EventQuery) -> list[str]:
+    def _within(self, query: EventQuery, of: Collection[EventClass] = tuple(EventClass)) -> list[str]:
         """Partitions that may have what is asked for."""
-        classes = {class_of(kind) for kind in query.kinds} or set(EventClass)
+        classes = set(of).intersection(map(class_of, query.kinds)) if query.kinds else set(of)
         if query.sid is not None or query.signature:
             classes &= {EventClass.ALERT}  # only alerts have one
 
@@ -404,13 +463,14 @@ class EmbeddedEventStore:
             partitions, problem = [], str(error)
         for partition in partitions:
             size += self._files.size_octets(partition)
-            row = self._ask(partition, summary.tally)
+            row = self._ask(partition, counts.tally)
             if row is not None:
                 events += row[0]
                 times += [layout.time_of(number, partition) for number in row[1:] if number is not None]
         with self._count_lock:
             counters = dict(self._counters)
             damaged = list(self._damaged.values())
+            blocks = Counter(partition for partition, _ in self._damaged_blocks)
         return StoreStatus(
             backend="embedded",
             events=events,
@@ -420,7 +480,7 @@ class EmbeddedEventStore:
             newest=max(times, default=None),
             rejected=counters.get("rejected", 0),
             writable=not self._problem and os.access(self._files.folder, os.W_OK),
-            problem="; ".join(filter(None, [problem, *damaged])),
+            problem="; ".join(filter(None, [problem, *damaged, *_named(blocks)])),
             counters=counters,
         )
 
@@ -431,7 +491,11 @@ class EmbeddedEventStore:
         asked = self._files.identity(partition)
         try:
             with self._files.reader(partition) as connection:
-                return question(connection)
+                connection.execute("BEGIN")  # what the writer puts together meanwhile stays where it is
+                try:
+                    return question(connection)
+                finally:
+                    connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             if is_damage(error):
                 with self._write_lock:
@@ -463,6 +527,15 @@ class EmbeddedEventStore:
             self._counters["damaged_files"] += 1
         log.error("store=embedded problem=%r", problem)
 
+    def _damage(self, partition: str, number: int) -> None:
+        """Note a block (or, negative, a tally) that is damaged: the rest of the file answers."""
+        with self._count_lock:
+            if (partition, number) in self._damaged_blocks or len(self._damaged_blocks) >= DAMAGED_MAX:
+                return
+            self._damaged_blocks.add((partition, number))
+            self._counters["damaged_blocks"] += 1
+        log.error("store=embedded partition=%s block=%d damaged", partition, number)
+
     def _count(self, name: str, number: int) -> None:
         if number:
             with self._count_lock:
@@ -471,6 +544,18 @@ class EmbeddedEventStore:
 
 def _number(row: tuple[int, Event | None]) -> int:
     return row[0]
+
+
+def _named(blocks: Counter[str]) -> list[str]:
+    return [f"{partition} has {count} damaged blocks" for partition, count in sorted(blocks.items())]
+
+
+def _first(place: tuple[int, int, Block]) -> int:
+    return place[0]
+
+
+def _at(microseconds: int) -> datetime:
+    return layout.beginning(layout.UNDATED) + timedelta(microseconds=microseconds)
 
 
 def _whole(found: Sequence[tuple[str, int, Event | None]]) -> tuple[Event, ...]:

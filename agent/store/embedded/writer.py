@@ -1,4 +1,6 @@
-"""Writing to one partition: one transaction an append, dictionaries kept in memory."""
+"""Writing to one partition: blocks, put together as they come to be many, and counts. One transaction an append."""
+
+from __future__ import annotations
 
 import os
 import sqlite3
@@ -6,19 +8,26 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import zstandard
-
-from tapwarden.agent.store import block
-from tapwarden.agent.store.embedded import layout
-from tapwarden.agent.store.embedded.columns import NAMES, WORD_MAX, Columns, Term, address_key, print_key, word
+from tapwarden.agent.store.embedded import counts, layout
+from tapwarden.agent.store.embedded.blocks import Block, piece, pieces, within
+from tapwarden.agent.store.embedded.core import core
 from tapwarden.agent.store.embedded.files import BUSY_TIMEOUT_S, UnknownFormat
-from tapwarden.agent.store.embedded.rollup import Rollup
+from tapwarden.agent.store.embedded.layout import COLUMNS, Column
+from tapwarden.agent.store.embedded.reading import read
 from tapwarden.model.event import Event
 
-DICTIONARY_MAX = 200_000
-"""Entries of each dictionary kept in memory (about 20 MB); beyond it, it is forgotten and looked up again."""
+TIERS = (16, 128, 1024, 4096)
+"""Rows of blocks below which they are of one size; those of the last size and above stay as they are."""
 
-Row = tuple[Event, Columns]
+TIER_BLOCKS = 8
+"""Blocks of one size or below it that are put together: an event is written at most once a size."""
+
+RUN_BLOCKS = 16
+"""Blocks whose counts are put together, so that a list over days looks at their sum."""
+
+
+RUNS_MAX = 6
+"""Runs of which one is made: a list over days looks at few, and what a day has is counted anew a few times."""
 
 
 class Writer:
@@ -30,11 +39,9 @@ class Writer:
         self._unflushed = False
         self.identity: int | None = None
         """Of the file written to, set by the owner: to notice when the name stands for another file."""
-        self._since, self._unit_us = layout.beginning(partition), layout.unit_us(partition)
-        self._words: dict[str, int] = {}
-        self._addresses: dict[str, int] = {}
-        self._names: dict[tuple[int, str], int] = {}
-        self._compressor = zstandard.ZstdCompressor(level=block.LEVEL, write_checksum=True)
+        self._left: set[int] = set()
+        """Blocks found damaged: they stay as they are."""
+        self._runs_damaged = False
         self._connection = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=32
         )
@@ -46,20 +53,20 @@ class Writer:
 
     def _prepare(self) -> None:
         run = self._connection.execute
-        run("PRAGMA page_size=4096")  # records of one block fill three or four: little of the last is lost
+        run("PRAGMA page_size=4096")  # pieces of a block fill several: little of the last is lost
         run("PRAGMA journal_mode=WAL")
         run("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; a power cut at most the last moments
-        run("PRAGMA cache_size=-32768")
+        run("PRAGMA cache_size=-8000")
         run("PRAGMA wal_autocheckpoint=2000")
         run("BEGIN IMMEDIATE")
         try:
             version = run("PRAGMA user_version").fetchone()[0]
             if version == 0:
-                for statement in layout.tables(self.partition):
+                for statement in layout.tables():
                     run(statement)
                 run(f"PRAGMA user_version={layout.FORMAT}")
             elif version != layout.FORMAT:
-                raise UnknownFormat(f"{self.partition} has format {version}, this version writes {layout.FORMAT}")
+                raise UnknownFormat(self.partition, version)
             run("COMMIT")
         except BaseException:
             self._roll_back()
@@ -81,151 +88,168 @@ class Writer:
                 os.close(descriptor)
             self._unflushed = False
 
-    def append(self, rows: Sequence[Row]) -> int:
-        """Store those rows that are not there yet; how many they were."""
-        numbered = self._numbered_blindly(rows)
+    def append(self, part: core.EventPart) -> int:
+        """Store those events that are not there yet; how many they were."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            if numbered is None or not self._insert(numbered):
-                # some are there already, which is rare (a batch delivered again): look at each
-                self._roll_back()
-                self._connection.execute("BEGIN IMMEDIATE")
-                numbered = self._numbered_new(rows)
-                self._insert(numbered)
-            self._connection.execute("UPDATE tally SET events = events + ?", (len(numbered),))
+            self._leave_out_known(part)
+            if len(part):
+                self._insert(part)
+                minutes = part.stretches(60_000_000 // layout.unit_us(self.partition))
+                counts.note(minutes, self._connection)
             self._connection.execute("COMMIT")
         except BaseException:
             self._roll_back()
             raise
         self._unflushed = True
-        return len(numbered)
+        return len(part)
+
+    def tidy(self) -> None:
+        """Put small blocks together, and the counts of large ones. What is stored stays; so does what is damaged."""
+        run = self._connection.execute
+        if not self._untidy():
+            return
+        run("BEGIN IMMEDIATE")
+        try:
+            for blocks in self._untidy():
+                self._join(blocks)
+            self._tally()
+            self._join_runs()
+            run("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        self._unflushed = True
 
     def _roll_back(self) -> None:
-        self._names.clear()
-        self._words.clear()  # what the transaction added to the dictionaries is gone
-        self._addresses.clear()
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
-    def _numbered_blindly(self, rows: Sequence[Row]) -> list[tuple[int, Row]] | None:
-        since, unit_us = self._since, self._unit_us
-        numbered = [(layout.number_of(row[0], since, unit_us), row) for row in rows]
-        numbered.sort(key=_first)  # into the tables in their order
-        if len({number for number, _ in numbered}) != len(numbered):
-            return None
-        return numbered
+    def _leave_out_known(self, part: core.EventPart) -> None:
+        """Drop events that are stored, and give those whose number another one has the next.
 
-    def _numbered_new(self, rows: Sequence[Row]) -> list[tuple[int, Row]]:
-        taken: dict[int, str] = {}
-        numbered = []
-        for row in rows:
-            event = row[0]
-            number = layout.number_of(event, self._since, self._unit_us)
-            while (holder := taken.get(number) or self._stored_id(number)) not in (None, event.id):
-                number = layout.following(number)
-            if holder is None:
-                taken[number] = event.id
-                numbered.append((number, row))
-        numbered.sort(key=_first)
-        return numbered
+        A stored event is at its own number, or behind others without a gap: whatever meets another goes on to the next.
+        """
+        while len(part):
+            known, met = self._meetings(part)
+            part.settle(known, met)
+            if not met and not part.tell_apart():
+                return
 
-    def _stored_id(self, number: int) -> str | None:
-        statement = "SELECT codec, data, slot FROM event JOIN block ON block.id = event.block WHERE seq = ?"
-        row = self._connection.execute(statement, (number,)).fetchone()
-        if row is None:
-            return None
+    def _meetings(self, part: core.EventPart) -> tuple[list[int], list[int]]:
+        """Places of events that are stored, and of those whose number another event has."""
+        known: list[int] = []
+        met: list[int] = []
+        first, last = part.span() or (0, 0)
+        for block in within(self._connection, (first, last + 1)):
+            try:
+                meetings = part.meet(piece(self._connection, block.id, Column.NUMBER))
+                if not meetings:
+                    continue
+                rows = [row for _, row in meetings]
+                stored = core.block_records(piece(self._connection, block.id, Column.RECORD), rows)
+            except core.DamagedBlock:
+                self._left.add(block.id)
+                continue
+            for (at, _), record in zip(meetings, stored, strict=True):
+                (known if part.record(at) == record else met).append(at)
+        return known, met
+
+    def _insert(self, part: core.EventPart) -> None:
+        for first, last, rows, columns in part.packed():
+            sql = "INSERT INTO block (first, last, rows) VALUES (?, ?, ?)"
+            number = self._connection.execute(sql, (first, last, rows)).lastrowid or 0
+            kept = sorted((number * COLUMNS + column, data) for column, data in columns)
+            self._connection.executemany("INSERT INTO piece VALUES (?, ?)", kept)
+
+    def _untidy(self) -> list[list[Block]]:
+        """Blocks to be put together; an empty list among them where there is only something to count."""
+        sql = "SELECT id, first, last, rows, run FROM block WHERE run IS NULL ORDER BY id"
+        blocks = [Block(*row) for row in self._connection.execute(sql) if row[0] not in self._left]
+        below: list[Block] = []
+        chosen: list[Block] = []
+        lowest = 0
+        for size in TIERS:
+            of_size = [block for block in blocks if lowest <= block.rows < size]
+            below += of_size
+            lowest = size
+            if len(of_size) >= TIER_BLOCKS:
+                chosen = list(below)
+        if chosen:
+            return [sorted(chosen, key=lambda block: block.first)]
+        large = sum(block.rows >= TIERS[-1] for block in blocks)
+        return [[]] if large >= RUN_BLOCKS else []
+
+    def _join(self, blocks: Sequence[Block]) -> None:
+        events: list[Event] = []
+        numbers: list[int] = []
+        for block in blocks:
+            try:
+                of_block = core.block_numbers(piece(self._connection, block.id, Column.NUMBER))
+                whole = piece(self._connection, block.id, Column.RECORD)
+                stored = core.block_records(whole, list(range(len(of_block))))
+            except core.DamagedBlock:
+                self._left.add(block.id)
+                continue
+            events += [Event(raw, origin.decode("utf-8", "surrogatepass")) for raw, origin in stored]
+            numbers += of_block
+            low = block.id * COLUMNS
+            self._connection.execute("DELETE FROM piece WHERE id >= ? AND id < ?", (low, low + COLUMNS))
+            self._connection.execute("DELETE FROM block WHERE id = ?", (block.id,))
+        if events:
+            records, _ = read(events)
+            places = [(day, kind) for day, kind, _ in records.places()]
+            since_us, unit_us = layout.since_us(self.partition), layout.unit_us(self.partition)
+            self._insert(records.part(places, since_us, unit_us, numbers))
+
+    def _tally(self) -> None:
+        """Count what is in many large blocks together."""
+        run = self._connection.execute
+        sql = "SELECT id, first, last, rows, run FROM block WHERE run IS NULL AND rows >= ? ORDER BY first"
+        blocks = [Block(*row) for row in run(sql, (TIERS[-1],)) if row[0] not in self._left]
+        for begin in range(0, len(blocks) - RUN_BLOCKS + 1, RUN_BLOCKS):
+            together = blocks[begin : begin + RUN_BLOCKS]
+            columns = [pieces(self._connection, block, core.TALLIED_COLUMNS) for block in together]
+            try:
+                tallies = core.tally_blocks(columns)
+            except core.DamagedBlock:
+                self._left.update(block.id for block in together)
+                continue
+            number = self._insert_run(min(block.first for block in together), max(block.last for block in together))
+            self._insert_tallies(number, tallies)
+            run(f"UPDATE block SET run = ? WHERE id IN ({_marks(together)})", (number, *(one.id for one in together)))
+
+    def _join_runs(self) -> None:
+        """Make one run of all there are, once they are many."""
+        run = self._connection.execute
+        runs = run("SELECT id, first, last FROM run").fetchall()
+        if len(runs) < RUNS_MAX or self._runs_damaged:
+            return
+        columns = [self._tallies_of(number) for number, _, _ in runs]
         try:
-            return block.Records(row[1], row[0]).event(row[2]).id
-        except block.BlockError:
-            return "damaged"
+            tallies = core.join_tallies(columns)
+        except core.DamagedBlock:
+            self._runs_damaged = True
+            return
+        run("DELETE FROM run")
+        run("DELETE FROM tally")
+        number = self._insert_run(min(first for _, first, _ in runs), max(last for _, _, last in runs))
+        self._insert_tallies(number, tallies)
+        run("UPDATE block SET run = ? WHERE run IS NOT NULL", (number,))
 
-    def _insert(self, numbered: Sequence[tuple[int, Row]]) -> bool:
-        run, many = self._connection.execute, self._connection.executemany
-        words, addresses = self._words, self._addresses
-        records: list[tuple[int | None, ...]] = []
-        terms: list[tuple[int, int]] = []
-        prints: list[tuple[int, int]] = []
-        rollup = Rollup(self._unit_us)
-        for start in range(0, len(numbered), block.RECORDS_MAX):
-            part = numbered[start : start + block.RECORDS_MAX]
-            data = block.pack([row[0] for _, row in part], self._compressor)
-            block_id = run("INSERT INTO block (codec, data) VALUES (?, ?)", (block.CODEC_ZSTD, data)).lastrowid
-            for slot, (number, (_, columns)) in enumerate(part):
-                kind, src, dest, src_port, dest_port, sid, signature, app, sensor, flow, community, found = columns
-                record = (
-                    number,
-                    block_id,
-                    slot,
-                    words.get(kind) or self._word(kind),
-                    None if src is None else addresses.get(src) or self._address(src),
-                    None if dest is None else addresses.get(dest) or self._address(dest),
-                    src_port,
-                    dest_port,
-                    sid,
-                    None if signature is None else words.get(signature) or self._word(signature),
-                    None if app is None else words.get(app) or self._word(app),
-                    None if sensor is None else words.get(sensor) or self._word(sensor),
-                    flow,
-                    community,
-                )
-                records.append(record)
-                for field, value in found:
-                    if field in NAMES:
-                        name = self._names.get((field, value)) or self._name(field, value)
-                        terms.append((name, number))
-                        if field == Term.DOMAIN:
-                            rollup.domains.append((record[3], name, number))
-                    else:
-                        prints.append((print_key(field, value), number))
-        inserted = many("INSERT OR IGNORE INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", records).rowcount
-        if inserted != len(records):
-            return False
-        terms.sort()
-        many("INSERT INTO term VALUES (?,?)", terms)
-        prints.sort()
-        many("INSERT OR IGNORE INTO print VALUES (?,?)", prints)
-        rollup.add(records)
-        rollup.write(self._connection)
-        return True
+    def _insert_run(self, first: int, last: int) -> int:
+        sql = "INSERT INTO run (first, last) VALUES (?, ?)"
+        return self._connection.execute(sql, (first, last)).lastrowid or 0
 
-    def _name(self, field: int, value: str) -> int:
-        run, key = self._connection.execute, (field, value)
-        added = run("INSERT INTO name (field, value) VALUES (?, ?) ON CONFLICT DO NOTHING", key)
-        number = added.lastrowid if added.rowcount == 1 else None
-        if number is None:
-            (number,) = run("SELECT id FROM name WHERE field = ? AND value = ?", key).fetchone()
-        if len(self._names) >= DICTIONARY_MAX:
-            self._names.clear()
-        self._names[key] = int(number)
-        return int(number)
+    def _insert_tallies(self, number: int, tallies: Sequence[tuple[int, bytes]]) -> None:
+        kept = [(number * COLUMNS + column, data) for column, data in tallies]
+        self._connection.executemany("INSERT INTO tally VALUES (?, ?)", kept)
 
-    def _word(self, text: str) -> int:
-        run = self._connection.execute
-        stored = word(text) or ""
-        row = run("SELECT id FROM word WHERE text = ?", (stored,)).fetchone()
-        number = row[0] if row else run("INSERT INTO word (text) VALUES (?)", (stored,)).lastrowid
-        return _remember(self._words, text, number)
-
-    def _address(self, text: str) -> int:
-        run = self._connection.execute
-        key = address_key(text)
-        # most of those not in memory are new: try that first
-        added = run("INSERT INTO address (key) VALUES (?) ON CONFLICT DO NOTHING", (key,))
-        if added.rowcount == 1:
-            return _remember(self._addresses, text, added.lastrowid)
-        (number,) = run("SELECT id FROM address WHERE key = ?", (key,)).fetchone()
-        return _remember(self._addresses, text, number)
+    def _tallies_of(self, number: int) -> list[tuple[int, bytes]]:
+        base = number * COLUMNS
+        sql = "SELECT id - ?, data FROM tally WHERE id >= ? AND id < ?"
+        return self._connection.execute(sql, (base, base, base + COLUMNS)).fetchall()
 
 
-def _first(pair: tuple[int, Row]) -> int:
-    return pair[0]
-
-
-def _remember(dictionary: dict[str, int], text: str, number: int | None) -> int:
-    if number is None:  # pragma: no cover - sqlite3 gives a number for every INSERT
-        raise sqlite3.InternalError("no row number")
-    if len(text) <= WORD_MAX:
-        if len(dictionary) >= DICTIONARY_MAX:
-            dictionary.clear()
-        dictionary[text] = number
-    return number
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))

@@ -4,6 +4,7 @@
 //! `app` what it means <- `rule` what it matches <- [`engine`] one batch, start to end. `event` writes records.
 
 pub mod app;
+pub mod column;
 pub mod config;
 pub mod counters;
 pub mod decode;

@@ -12,6 +12,7 @@ pub mod app;
 pub mod capture;
 pub mod frames;
 pub mod rules;
+pub mod store;
 
 /// Something that reads octets.
 #[derive(Clone, Copy)]
@@ -60,6 +61,8 @@ pub static TARGETS: &[Target] = &[
     target("rule_text", rules::text),
     target("rules_on_frames", frames::with_rules),
     target("segments", frames::segments),
+    target("store_pieces", store::pieces),
+    target("store_records", store::records),
 ];
 
 /// Run the target of this name.

@@ -8,6 +8,7 @@
 )]
 
 mod batch;
+mod column;
 mod documents;
 mod engine;
 mod indicators;
@@ -20,6 +21,7 @@ use pyo3::prelude::*;
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("HYPERSCAN", cfg!(feature = "hyperscan"))?;
+    column::register(m)?;
     m.add_class::<batch::Batch>()?;
     m.add_class::<documents::Documents>()?;
     m.add_class::<engine::Engine>()?;

@@ -2,9 +2,12 @@
 
 import json
 import os
+import random
+import sqlite3
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tapwarden.agent.store.embedded import EmbeddedEventStore
-from tapwarden.agent.store.embedded.columns import columns_of, domain_key, domain_name
+from tapwarden.agent.store.embedded import EmbeddedEventStore, layout
 from tapwarden.model.errors import StoreError
 from tapwarden.model.event import Bucket, Event, EventQuery, TopEntry
+from tapwarden.model.indicator import Indicator, IndicatorType
 
 T0 = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -113,16 +116,67 @@ def test_the_same_events_again_are_stored_once(store: EmbeddedEventStore) -> Non
     assert store.append([Event(events[0].raw, "another origin")]) == 1
 
 
-def test_events_whose_numbers_meet_are_all_kept(store: EmbeddedEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tapwarden.agent.store.embedded import layout
-
-    true_number = layout.number_of
-    monkeypatch.setattr(layout, "number_of", lambda *place: true_number(*place) | layout.HASH_MASK)
-    events = [an_event(origin=str(n)) for n in range(6)]
-    assert store.append(events[:4]) == 4
-    assert store.append(events[2:]) == 2
+def test_events_whose_numbers_meet_are_all_kept(store: EmbeddedEventStore) -> None:
+    # a number has 26 bits of the id: of 16,000 events of one moment a few share theirs, here or with one stored before
+    events = [an_event(origin=str(n)) for n in range(32_000)]
+    low = Counter(int(event.id[-7:], 16) & layout.HASH_MASK for event in events)
+    meeting = [event for event in events if low[int(event.id[-7:], 16) & layout.HASH_MASK] > 1]
+    assert len(meeting) > 2
+    assert store.append(events[:16_000]) == 16_000
+    assert store.append(events[10_000:]) == 16_000
     assert store.append(events[::-1]) == 0
-    assert set(everything(store)) == set(events)
+    for event in meeting:
+        assert store.get(event.id) == event
+    assert set(everything(store, limit=5000)) == set(events)
+
+
+def test_small_batches_are_put_together_and_cursors_stay_good(opens: Opens, tmp_path: Path) -> None:
+    store = opens()
+    moments = list(range(2_000))
+    random.Random(3).shuffle(moments)
+    events = [an_event(T0 - timedelta(seconds=n), origin=str(n)) for n in moments]
+    for event in events[:200]:
+        assert store.append([event]) == 1
+        assert store.get(event.id) == event, "what came alone is there at once"
+    page = store.search(EventQuery(), limit=10)
+    for begin in range(200, 2_000, 50):
+        store.append(events[begin : begin + 50])
+    store.append(events[:300])  # again
+    with sqlite3.connect(tmp_path / "events" / "events-2026-11-24.network.db") as connection:
+        (blocks,) = connection.execute("SELECT count(*) FROM block").fetchone()
+    connection.close()
+    assert blocks <= 4 * 8
+    last = page.events[-1].timestamp
+    older = sorted((e for e in events if e.timestamp < last), key=lambda e: e.timestamp, reverse=True)
+    assert list(store.search(EventQuery(), limit=10, cursor=page.cursor).events) == older[:10]
+    assert everything(store, limit=300) == sorted(events, key=lambda e: e.timestamp, reverse=True)
+    assert store.status().counters["duplicates"] == 300
+
+
+def test_lists_over_runs_of_blocks_say_what_the_blocks_say(opens: Opens, tmp_path: Path) -> None:
+    store = opens()
+    for begin in range(0, 34 * 5000, 10_000):
+        store.append(
+            [
+                an_event(
+                    T0 - timedelta(milliseconds=100 * n),
+                    origin=str(n),
+                    event_type=("flow", "tls", "http")[n % 3],
+                    src_ip=f"192.0.2.{n % 50}",
+                    tls={"sni": f"n{n % 700}.example"},
+                )
+                for n in range(begin, begin + 10_000)
+            ]
+        )
+    with sqlite3.connect(tmp_path / "events" / "events-2026-11-24.network.db") as connection:
+        assert connection.execute("SELECT count(*) FROM run").fetchone() == (2,)
+    connection.close()
+    kinds = ("tls", "http")
+    by_tally, by_block = EventQuery(kinds=kinds), EventQuery(kinds=kinds, src_ip="192.0.2.0/24")
+    for field in ("src_ip", "domain", "event_type", "dest_port"):
+        assert list(store.top(by_tally, field, limit=800)) == list(store.top(by_block, field, limit=800))
+        assert list(store.rare(by_tally, field, limit=9)) == list(store.rare(by_block, field, limit=9))
+    assert sum(line.count for line in store.top(by_tally, "event_type")) == store.count(by_tally)
 
 
 def test_paging_is_newest_first_across_days_and_stable_while_events_arrive(store: EmbeddedEventStore) -> None:
@@ -405,33 +459,53 @@ def test_a_day_found_damaged_while_writing_is_set_aside_and_a_new_one_takes_the_
 
 
 def test_a_flipped_bit_in_the_records_is_found_and_counted(opens: Opens, tmp_path: Path) -> None:
-    import sqlite3
-
     store = opens()
     store.append([an_event(T0 - DAY, origin="good"), an_event()])
     with sqlite3.connect(tmp_path / "events" / "events-2026-11-24.network.db") as connection:
-        (data,) = connection.execute("SELECT data FROM block").fetchone()
-        connection.execute("UPDATE block SET data = ?", (data[:-20] + bytes([data[-20] ^ 1]) + data[-19:],))
+        (data,) = connection.execute("SELECT data FROM piece WHERE id % 32 = 12").fetchone()
+        changed = data[:-20] + bytes([data[-20] ^ 1]) + data[-19:]
+        connection.execute("UPDATE piece SET data = ? WHERE id % 32 = 12", (changed,))
     connection.close()
     assert everything(store) == [an_event(T0 - DAY, origin="good")]
     assert store.status().counters["damaged_blocks"] == 1
+    assert "2026-11-24.network has 1 damaged block" in store.status().problem
+
+
+@pytest.mark.parametrize("column", [0, 1, 2, 3, 4, 5, 7, 9, 10, 11, 16, 17, 18, 19])
+def test_a_column_that_is_damaged_leaves_its_block_out_and_the_others_in(
+    opens: Opens, tmp_path: Path, column: int
+) -> None:
+    store = opens()
+    more: dict[str, Any] = {"app_proto": "http", "http": {"hostname": "a.example", "url": "/x?id=1"}, "flow_id": 7}
+    store.append([an_event(T0 - DAY, origin="good", **more), an_event(**more)])
+    with sqlite3.connect(tmp_path / "events" / "events-2026-11-24.network.db") as connection:
+        assert connection.execute("UPDATE piece SET data = x'28b52ffd00' WHERE id % 32 = ?", (column,)).rowcount == 1
+    connection.close()
+    queries = [
+        EventQuery(address="192.0.2.1", port=443, domain="example", url="x?id=1", flow_id=7, kinds=("flow",)),
+        EventQuery(src_ip="192.0.2.0/24", dest_ip="198.51.100.9"),
+        EventQuery(until=T0 + timedelta(microseconds=1)),
+    ]
+    for query in queries:
+        assert an_event(T0 - DAY, origin="good", **more) in store.search(query).events
+        assert store.count(query) in {1, 2}
+        store.top(query, "app_proto")
+        assert store.hunt([Indicator(IndicatorType.DOMAIN, "example", "feed")]).matches[0].count in {1, 2}
+    assert store.status().counters["damaged_blocks"] == 1
+    assert store.append([an_event(origin="new")]) == 1
 
 
 def test_paging_goes_on_behind_damaged_records(opens: Opens, tmp_path: Path) -> None:
-    import sqlite3
-
     store = opens()
     for n in range(6):
         store.append([an_event(T0 - timedelta(minutes=n), origin=str(n))])
     with sqlite3.connect(tmp_path / "events" / "events-2026-11-24.network.db") as connection:
-        connection.execute("UPDATE block SET data = x'00' WHERE id BETWEEN 2 AND 5")
+        connection.execute("UPDATE piece SET data = x'00' WHERE id % 32 = 12 AND id / 32 BETWEEN 2 AND 5")
     connection.close()
     assert everything(store, limit=2) == [an_event(T0, "0"), an_event(T0 - timedelta(minutes=5), "5")]
 
 
 def test_a_file_of_another_version_is_left_alone_and_named(opens: Opens, tmp_path: Path) -> None:
-    import sqlite3
-
     store = opens()
     store.append([an_event(), an_event(T0 - DAY)])
     store.close()
@@ -493,11 +567,4 @@ def test_no_record_whatever_its_values_is_lost_or_breaks_the_store(
     events = [Event(json.dumps(record).encode()) for record in records]
     store.append(events)
     for event in events:
-        columns_of(event.eve)
         assert store.get(event.id) == event
-
-
-def test_domain_keys_sort_a_domain_before_the_names_below_it() -> None:
-    assert domain_key("WWW.Example.COM.") == "com.example.www."
-    assert domain_key("example.com:8080") == "com.example."
-    assert domain_name(domain_key("a.b.example")) == "a.b.example"
