@@ -80,7 +80,8 @@ class Clockwork:
                     continue
                 self._cases.put_timer(timer)
                 begins = before is None or before.starts_at != timer.starts_at
-                if begins and timer.met_at is None and not timer.dropped:
+                # The final report of a drill is drafted, though its clock ends with it.
+                if begins and timer.met_at is None and (timer.drill or not timer.dropped):
                     self._drafted(incident, timer)
             due = min(
                 (timer.due_at for timer in kept if timer.due_at and timer.stage is Stage.EARLY and not timer.dropped),
