@@ -47,6 +47,7 @@ from tapwarden.agent.store.evidence import SigningKey
 from tapwarden.agent.store.spool import Fsync, Spool
 from tapwarden.agent.triage.grading import grades, shipped_schemes
 from tapwarden.agent.triage.policy import Policy, StandingDecision
+from tapwarden.mitigation.allow_list import AllowList
 from tapwarden.mitigation.approval import ApprovalRules
 from tapwarden.mitigation.guard import Guard, Limits, Protected, protect
 from tapwarden.mitigation.ledger import Ledger
@@ -115,7 +116,7 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
     closeables: list[object] = [events, cases]
     try:
         mitigators = mitigators_of(config, layout)
-        guard = guard_of(config)
+        guard = guard_of(config, layout)
         ledger = Ledger(cases, mitigators, guard)
         networks = [ipaddress.ip_network(network) for network in config.sensor.home_net]
 
@@ -370,7 +371,12 @@ def eve_file_of(config: Config, layout: Layout) -> EveFile | None:
     return EveFile(layout.written(eve.path), max_octets=eve.max_size)
 
 
-def guard_of(config: Config) -> Callable[[], Guard]:
+def allow_list_of(layout: Layout) -> AllowList:
+    """The allow list that people edit while Tapwarden runs."""
+    return AllowList(layout.state("allow-list.txt"))
+
+
+def guard_of(config: Config, layout: Layout) -> Callable[[], Guard]:
     """The guard as it is now: what this host depends on is read again each time, since it changes while we run."""
     mitigation = config.mitigation
     limits = Limits(mitigation.max_prefix_v4, mitigation.max_prefix_v6, mitigation.actions_per_hour)
@@ -378,10 +384,11 @@ def guard_of(config: Config) -> Callable[[], Guard]:
     coordinator = urlsplit(config.reporting.coordinator.url).hostname
     named = Hosts({"coordinator": coordinator} if coordinator else {})
 
+    allowed = allow_list_of(layout)
     last: list[Guard] = []
 
     def guard() -> Guard:
-        found: list[Protected] = [*listed, *of_this_host(), *named.entries()]
+        found: list[Protected] = [*listed, *allowed.protected(), *of_this_host(), *named.entries()]
         # The same guard while nothing changed: its index costs more than the look at the host.
         if not last or last[0].protected != tuple(found):
             last[:] = [Guard(found, limits)]

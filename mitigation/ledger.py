@@ -182,6 +182,22 @@ class Ledger:
                 self._cases.audit(actor=LEDGER, verb="mitigator.fail", subject=name, detail=problem, at=now)
             return [undone.get(action_id) or self._existing(action_id) for action_id in action_ids]
 
+    def release_protected(self, now: datetime) -> list[Action]:
+        """Take back at once what may not be hit any more: called when somebody edits the allow list."""
+        guard = self._guard()
+        steps = []
+        for action in self._cases.actions(states=WANTED, limit=MOST):
+            if refusal := guard.check_target(action):
+                detail = f"protected since: {refusal.message} [{refusal.entry}]"
+                after = ended(action, ActionState.ROLLED_BACK, detail, now)
+                steps.append(Change(action, after, "rollback", GUARD))
+        released = self._record(steps, now)
+        with self._lock:
+            problems = self._withdraw_unwanted([step.before for step in steps], now)
+            for name, problem in problems.items():
+                self._cases.audit(actor=LEDGER, verb="mitigator.fail", subject=name, detail=problem, at=now)
+        return released
+
     def suspend(self, action_ids: Sequence[str], now: datetime, *, by: str, because: str) -> list[Action]:
         """Take back what is in effect until people have spoken: ``simulated`` again. KeyError for an unknown id."""
         with self._lock:

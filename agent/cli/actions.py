@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -12,6 +12,7 @@ from tapwarden.agent.cli.output import print_json, print_table
 from tapwarden.agent.cli.session import configured, invocation, person, session
 from tapwarden.agent.composition import mitigators_of
 from tapwarden.agent.config.quantity import parse_duration
+from tapwarden.agent.undoing import undoable
 from tapwarden.mitigation.ledger import WAITING
 from tapwarden.model.decision import LIVE_STATES, Action, ActionState, Measure, Target, TargetType
 from tapwarden.model.errors import MitigationError
@@ -22,6 +23,21 @@ def _duration(_ctx: click.Context, _param: click.Parameter, value: str) -> timed
         return parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def _moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
+    """A time in ISO 8601 (UTC where it names no zone), or so long ago."""
+    if value is None:
+        return None
+    try:
+        return datetime.now(UTC) - parse_duration(value)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise click.BadParameter("write 2026-03-01T12:00Z, or 2h for two hours ago") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def target_of(text: str) -> Target:  # noqa: PLR0911 - one answer a form
@@ -182,12 +198,32 @@ def confirm(action_ids: tuple[str, ...]) -> None:
 
 
 @actions.command()
-@click.argument("action_ids", nargs=-1, required=True)
+@click.argument("action_ids", nargs=-1)
+@click.option("--incident", "incident_id", default="", help="All of this incident.")
+@click.option("--order", "order_id", default="", help="All under this order of the coordinating centre.")
+@click.option("--since", callback=_moment, help="All decided from then on: 2026-03-01T12:00Z, or 2h for two hours ago.")
+@click.option("--until", callback=_moment, help="All decided before.")
 @click.option("--reason", required=True)
-def rollback(action_ids: tuple[str, ...], reason: str) -> None:
-    """Undo actions now."""
+def rollback(
+    action_ids: tuple[str, ...],
+    incident_id: str,
+    order_id: str,
+    since: datetime | None,
+    until: datetime | None,
+    reason: str,
+) -> None:
+    """Undo actions now: by their ids, or all (that have not ended) of an incident, an order, a time.
+
+    Several conditions have to hold together. Nothing is undone where no action is named in one way or the other.
+    """
+    wide = bool(incident_id or order_id or since or until)
+    if bool(action_ids) == wide:
+        raise click.UsageError("name actions, or what they belong to: --incident, --order, --since, --until")
     with session() as parts:
-        found = parts.desk.rollback(action_ids, by=person(), reason=reason)
+        chosen = action_ids
+        if wide:
+            chosen = undoable(parts.cases, incident_id=incident_id, order_id=order_id, since=since, until=until)
+        found = parts.desk.rollback(chosen, by=person(), reason=reason)
     _print(found, empty="nothing to undo")
 
 

@@ -38,10 +38,16 @@ def roll_back(
     console: ConsoleDep,
     person: VisitorDep,
     action: Annotated[list[str] | None, Form()] = None,
+    incident: Annotated[str, Form(max_length=200)] = "",
     reason: Annotated[str, Form(max_length=2000)] = "",
     back: Annotated[str, Form()] = "/actions",
 ) -> Response:
-    ids = tuple(dict.fromkeys(action or ()))[:LISTED]
+    """Those selected, or with ``incident`` all of it that have not ended."""
+    if incident:
+        states = (*TABS["pending"], *TABS["active"], ActionState.FAILED)
+        ids = tuple(one.id for one in console.cases.actions(states=states, incident_id=incident, limit=100_000))
+    else:
+        ids = tuple(dict.fromkeys(action or ()))[:LISTED]
     _selected(console, ids)
     if not reason.strip():
         raise DeniedError(400, "No reason", "Say why it is taken back: the reason goes to the audit trail.")
