@@ -44,11 +44,12 @@ class Answers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one turn found; ``problem`` is why it could not do all of it."""
+    """What one turn found; ``problem`` is why it could not do all of it, ``overdue`` how many orders wait too long."""
 
     polled: int = 0
     sent: int = 0
     problem: str = ""
+    overdue: int = 0
 
 
 class Coordination:
@@ -80,7 +81,7 @@ class Coordination:
         told = self._messages.send_due(self._clock.now()) if self._messages else None
         if told is not None:
             problem = problem or told.problem
-        return Turn(polled, told.sent if told else 0, problem)
+        return Turn(polled, told.sent if told else 0, problem, self._orders.overdue())
 
     def _orders_in(self, things: Sequence[StixObject]) -> None:
         for thing in things:

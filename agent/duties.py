@@ -84,8 +84,11 @@ class Duties:
         except StoreError as error:
             self._health.set("orders", "degraded", f"the case store cannot be read: {error}")
             return
-        if self._health.set("orders", "degraded" if turn.problem else "ok", turn.problem) and turn.problem:
-            log.warning("orders=degraded problem=%r", turn.problem)
+        late = f"{turn.overdue} orders wait for people beyond their time" if turn.overdue else ""
+        state = "down" if late else "degraded" if turn.problem else "ok"
+        detail = "; ".join(part for part in (late, turn.problem) if part)
+        if self._health.set("orders", state, detail) and detail:
+            log.warning("orders=%s problem=%r", state, detail)
 
     def sign_trail(self) -> None:
         """A signed checkpoint of the audit trail, where something was done since the last."""
@@ -142,6 +145,7 @@ class Duties:
                 for name in parts.events.expire(now):
                     log.info("retention=dropped name=%r", name)
             keeping.drop(parts.config, parts.layout, now)
+            parts.orders.forget(now - parts.config.retention.network)
             kept = keeping.examine(parts.config, parts.layout, now)
         except StoreError as error:
             self._health.set("retention", "degraded", str(error))

@@ -65,7 +65,7 @@ def orders_of(config: Config, means: Means) -> Orders:
         cases=means.cases,
         desk=means.desk,
         mitigators=means.mitigators,
-        rules=OrderRules(gate, settings.people, means.approval),
+        rules=OrderRules(gate, settings.people, means.approval, tells=bool(centre_url(config))),
         clock=means.clock,
         new_id=means.new_id,
     )
@@ -124,11 +124,15 @@ def reception_of(
     return Reception(app, where)
 
 
+def centre_url(config: Config) -> str:
+    """Where orders are polled and feedback goes; "" where nowhere."""
+    return config.orders.taxii or config.reporting.coordinator.url
+
+
 def centre_of(config: Config, layout: Layout, cases: SqlCaseStore) -> TaxiiCentre | None:
     """The TAXII server that is polled; None where there is none. Raises ConfigError."""
-    settings = config.orders
-    url = settings.taxii or config.reporting.coordinator.url
-    if not settings.enabled or not url:
+    url = centre_url(config)
+    if not config.orders.enabled or not url:
         return None
     polled = ["orders-out", *(["queries-out"] if config.queries.enabled else [])]
     return TaxiiCentre(replace(channel_settings(config, layout), url=url), SqlOrderStore(cases), polled)

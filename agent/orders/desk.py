@@ -23,7 +23,7 @@ from tapwarden.agent.orders.refusal import BAD_REQUEST, FORBIDDEN, NOT_FOUND, OK
 from tapwarden.mitigation.approval import ApprovalRules, people_needed
 from tapwarden.model.decision import Action, ActionState, Decision, Impact, Installed, Target
 from tapwarden.model.errors import MitigationError, RefusedError
-from tapwarden.model.order import OVER, Order, OrderKind, OrderState, OrderStore
+from tapwarden.model.order import OVER, Message, Order, OrderKind, OrderState, OrderStore
 from tapwarden.model.ports import CaseStore, Clock, Mitigator
 
 log = logging.getLogger(__name__)
@@ -44,11 +44,15 @@ class Deciding(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OrderRules:
-    """Whom we follow (``gate``), how many people agree at least, and where the site's own rules ask for more."""
+    """Whom we follow (``gate``), how many people agree at least, and where the site's own rules ask for more.
+
+    ``tells`` is False where nobody is there to take feedback: who orders by OpenC2 is answered at once.
+    """
 
     gate: GateRules
     people: int = 1
     approval: ApprovalRules = ApprovalRules()  # noqa: RUF009 - frozen
+    tells: bool = True
 
 
 class Orders:
@@ -157,6 +161,16 @@ class Orders:
                 self._begin(order, wishes_of(order), now)
             elif order.state is not OrderState.EFFECTIVE or not self._holds(order):
                 self._judge(order, shown, now)
+
+    def overdue(self) -> int:
+        """How many orders wait for people here beyond the time their answer is due. Raises StoreError."""
+        now = self._clock.now()
+        waiting = self._store.orders(states=(OrderState.PENDING_APPROVAL,), limit=AT_ONCE)
+        return sum(order.due_at <= now for order in waiting)
+
+    def forget(self, before: datetime) -> int:
+        """Forget what was told before then; how much. The orders stay. Raises StoreError."""
+        return self._store.drop_sent(before)
 
     # what people do (see the port)
 
@@ -309,7 +323,7 @@ class Orders:
             return settled
         with self._store.transaction():
             self._store.put_order(settled)
-            self._store.put_message(feedback.message_of(settled, self._rules.gate.name, now))
+            self._tell(feedback.message_of(settled, self._rules.gate.name, now))
             self._audit(settled, "order.state", f"{state} ({code}) {settled.detail}".strip(), now, "orders")
         log.info("order=%s state=%s code=%d detail=%r", order.id, state, code, settled.detail)
         return settled
@@ -330,10 +344,14 @@ class Orders:
             if refusal.signed and self._store.order_at(issuer, int(given["seq"])) is None:
                 order = rejected_order(read(content), dict(given), via, refusal, now)
                 self._store.put_order(order)
-                self._store.put_message(feedback.message_of(order, name, now))
+                self._tell(feedback.message_of(order, name, now))
             else:
                 message = feedback.refusal_message(order_id, issuer, refusal.code, refusal.text, name, now)
-                self._store.put_message(message)
+                self._tell(message)
+
+    def _tell(self, message: Message) -> None:
+        if self._rules.tells:
+            self._store.put_message(message)
 
     def _waiting(self, order_id: str) -> Order:
         order = self.order(order_id)

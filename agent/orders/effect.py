@@ -51,7 +51,10 @@ def summed(effects: Sequence[TargetEffect]) -> tuple[OrderState, int, str]:
         return worst.state, worst.code, detail
     for state in (OrderState.PENDING_APPROVAL, OrderState.APPROVED):
         if state in states:
-            return state, PROCESSING, f"{sum(e.state is state for e in effects)} of {len(effects)} {state.value}"
+            there = [each for each in effects if each.state is state]
+            worst = _worst(there)
+            words = f"{len(there)} of {len(effects)} {state.value.replace('_', ' ')}"
+            return state, worst.code, f"{words}: {worst.detail}" if worst.detail else words
     working = sum(each.state is OrderState.EFFECTIVE for each in effects)
     over = [each for each in effects if each.state in (OrderState.EXPIRED, OrderState.REVOKED, OrderState.ROLLED_BACK)]
     if len(over) == len(effects):

@@ -2,8 +2,8 @@
 
 | template | parameters | counts | rows |
 |---|---|---|---|
-| indicator-seen | indicator, days (30) | events, hosts of ours, first, last seen | a host of ours each, by pseudonym |
-| top-classes | days (30) | incidents by class and sub-type | none |
+| indicator-seen | indicator, days (180) | events, hosts of ours, first, last seen | a host of ours each, by pseudonym |
+| top-classes | days (180) | incidents by class and sub-type | none |
 | order-status | order_id | state, code and effects of an order of the asker | none |
 
 A count below the threshold is never told exactly, and then only the days of first and last sight are: who knows how
@@ -23,7 +23,8 @@ from tapwarden.model.event import EventOrder, EventQuery
 from tapwarden.model.order import OrderStore
 from tapwarden.model.ports import CaseStore, EventStore
 
-DAYS_MAX = 366
+DAYS, DAYS_MAX = 180, 366
+"""How far back is looked unless asked otherwise (as long as logs are kept), and at most."""
 HOSTS_MAX = 10_000
 INCIDENTS_MAX = 10_000
 NAME = re.compile(r"(?=.{1,253}\Z)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9-]{2,63}")
@@ -127,7 +128,7 @@ def _query(indicator: str, since: datetime) -> EventQuery:
 
 
 def _since(parameters: Mapping[str, Any], now: datetime) -> datetime:
-    days = parameters.get("days", 30)
+    days = parameters.get("days", DAYS)
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= DAYS_MAX:
         raise ValueError(f"days is a number from 1 to {DAYS_MAX}")
     return now - timedelta(days=days)

@@ -21,9 +21,13 @@ from tapwarden.agent.appeals import AppealRules, Appeals, Replies, lifted_target
 from tapwarden.agent.desk import CaseDesk, Means, ReportingRules
 from tapwarden.agent.handling import IncidentHandling
 from tapwarden.agent.office import CaseOffice
+from tapwarden.agent.orders.desk import OrderRules, Orders
+from tapwarden.agent.orders.gate import GateRules
+from tapwarden.agent.queries.desk import Queries, QueryRules
+from tapwarden.agent.queries.templates import Sources
 from tapwarden.agent.report.profile import shipped_profiles
 from tapwarden.agent.report.reporter import Reporter
-from tapwarden.agent.store.cases import SqlCaseStore
+from tapwarden.agent.store.cases import SqlCaseStore, SqlOrderStore
 from tapwarden.agent.store.cases.appeals import SqlAppealStore
 from tapwarden.agent.store.embedded import EmbeddedEventStore
 from tapwarden.agent.store.evidence import EvidenceFolder
@@ -98,6 +102,8 @@ class Site:
     appeals: Appeals
     notify: Notify
     opened: list[httpx.Client] = field(default_factory=list)
+    orders: Orders | None = None
+    queries: Queries | None = None
 
     def add_user(self, name: str, role: Role, *, must_change: bool = False) -> None:
         hashed = self.passwords.hash(PASSWORD)
@@ -224,6 +230,33 @@ def settings() -> DashboardSettings:
     return DashboardSettings(port=0, site="test site", public=True, legal_bases=("Internal security policy section 4",))
 
 
+def coordinated(
+    cases: SqlCaseStore, events: EmbeddedEventStore, desk: CaseDesk, clock: SetClock, serial: Iterator[int]
+) -> tuple[Orders, Queries]:
+    """The desks of orders and queries over these stores; orders are entered as if by phone."""
+    store = SqlOrderStore(cases)
+    orders = Orders(
+        store=store,
+        cases=cases,
+        desk=desk,
+        mitigators=[],
+        rules=OrderRules(GateRules("agent-1", {})),
+        clock=clock,
+        new_id=lambda: f"order-{next(serial):04d}",
+    )
+    sources = Sources(
+        events,
+        cases,
+        store,
+        ours=lambda address: address.startswith("10."),
+        pseudonym=lambda _, host: host[::-1],
+        smallest=1,
+        most_rows=10,
+    )
+    queries = Queries(store=store, cases=cases, sources=sources, rules=QueryRules("agent-1"), clock=clock)
+    return orders, queries
+
+
 @pytest.fixture
 def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> Iterator[Site]:
     clock = SetClock()
@@ -247,6 +280,7 @@ def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> I
         clock=lambda: clock.now().timestamp(),
     )
     health: dict[str, Any] = {"capture": {"state": "ok", "detail": "eth0, 41 230 packets/s, loss 0.00 %", "dropped": 0}}
+    orders, queries = coordinated(cases, events, desk, clock, serial)
     app = create_app(
         events=events,
         cases=cases,
@@ -265,6 +299,8 @@ def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> I
             ours=lambda address: address.startswith("10."),
             undo=lambda ids, by, reason: desk.rollback(ids, by=by, reason=reason),
         ),
+        order_desk=orders,
+        query_desk=queries,
         office=CaseOffice(cases, lambda: [Requirement("M1", "art. 1", "a text", Standing.MET, "seen")]),
     )
     server = make_server(app, settings)
@@ -278,6 +314,7 @@ def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> I
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         served = Site(f"http://127.0.0.1:{port}", cases, events, desk, clock, passwords, health, appeals, notify)
+        served.orders, served.queries = orders, queries
         yield served
         for client in served.opened:
             client.close()

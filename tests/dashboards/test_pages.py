@@ -17,7 +17,18 @@ from tapwarden.model.user import Role
 
 Record = Callable[..., dict[str, Any]]
 
-PAGES = ("/", "/health", "/help", "/inbox", "/incidents", "/actions?tab=pending", "/actions?tab=active", "/search")
+PAGES = (
+    "/",
+    "/health",
+    "/help",
+    "/inbox",
+    "/incidents",
+    "/actions?tab=pending",
+    "/actions?tab=active",
+    "/orders",
+    "/queries",
+    "/search",
+)
 
 
 @pytest.mark.parametrize("path", PAGES)

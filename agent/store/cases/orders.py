@@ -72,6 +72,10 @@ class SqlOrderStore:
         statement = select(message).where(message.c.sent_at.is_(None), ripe)
         return self._cases.rows(Message, statement.order_by(message.c.created_at, message.c.id).limit(limit))
 
+    def drop_sent(self, before: datetime) -> int:
+        """Forget messages that were sent before then; how many."""
+        return self._cases.drop_rows(message, message.c.sent_at < before)
+
     def messages(self, *, subject: str = "", limit: int = 100) -> Sequence[Message]:
         """By creation time."""
         statement = select(message)

@@ -159,6 +159,11 @@ class SqlCaseStore:
         """All rows of a statement."""
         return self._list(kind, statement)
 
+    def drop_rows(self, table: Table, condition: ColumnElement[bool]) -> int:
+        """Delete rows; how many."""
+        with self._write() as connection:
+            return connection.execute(table.delete().where(condition)).rowcount
+
     def scalar(self, statement: Select[Any]) -> Any:
         """The first value of a statement's first row."""
         with self._read() as connection:

@@ -172,6 +172,10 @@ class OrderStore(Protocol):
         """Not sent yet, next attempt not after ``now``; oldest first."""
         ...
 
+    def drop_sent(self, before: datetime) -> int:
+        """Forget messages that were sent before then; how many."""
+        ...
+
     def messages(self, *, subject: str = "", limit: int = 100) -> Sequence[Message]: ...
     def cursor(self, name: str) -> str:
         """Where polling of a collection left off; "" before the first time."""

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from taxii_peers import Peer, medallion, opentaxii
 
 from tapwarden.agent.coordinate.taxii import MEDIA_TYPE, StixObject, TaxiiClient, TaxiiError, envelope
@@ -17,6 +18,10 @@ from tapwarden.agent.coordinate.taxii_channel import TaxiiChannel
 from tapwarden.agent.coordinate.taxii_poll import Poller
 from tapwarden.agent.coordinate.taxii_push import Pusher
 from tapwarden.agent.coordinate.transport import ChannelSettings, connect
+from tapwarden.agent.orders import document
+from tapwarden.agent.orders.gate import GateRules, Seen, admit
+from tapwarden.agent.orders.writing import Issuer, Wording
+from tapwarden.model.decision import Measure, Target, TargetType
 from tapwarden.model.errors import ChannelError
 from tapwarden.model.report import Report, ReportState, Stage
 
@@ -105,6 +110,31 @@ def test_a_poll_that_fails_half_way_is_given_the_same_objects_again(client: Taxi
     with pytest.raises(OSError, match="full"):
         Poller(client, "feedback-in", load=load, save=save).poll(fall)
     assert len(read(client, "feedback-in", cursor)) == 3
+
+
+def test_a_signed_order_comes_through_a_server_that_knows_nothing_of_it(client: TaxiiClient) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    wording = Wording(
+        category="malicious_resource.c2_domain",
+        legal_basis={"instrument": "MIIT [2017] 202", "article": "art. 8 (1)"},
+        reason="Kontrollserver \u2013 \u63a7\u5236",
+        scope={"text": "own network"},
+        lasts=timedelta(days=1),
+        due_within=timedelta(hours=1),
+    )
+    wanted = [(Measure.SINKHOLE, Target(TargetType.DOMAIN, "c2.beacon.test"))]
+    now = datetime.now(UTC)
+    content, signature = Issuer("cc.example", key.sign).order("CC-1", 1, "agent-1", wanted, wording, now)
+    cursor: dict[str, str] = {}
+    read(client, "orders-out", cursor)
+    pusher(client, "orders-out").push([document.course_of_action(content, signature, now)])
+    polled: list[StixObject] = []
+    Poller(client, "orders-out", load=lambda: cursor["orders-out"], save=lambda _: None).poll(polled.extend)
+    ours = document.of_stix(polled[0], "order")
+    assert ours is not None
+    rules = GateRules("agent-1", {"cc.example": key.public_key().public_bytes_raw()})
+    nothing_seen = Seen(lambda _: None, lambda _issuer, _seq: None, lambda _: 0)
+    assert admit(ours["order"], ours["signature"], rules, nothing_seen, now).targets == (wanted[0][1],)
 
 
 def test_more_than_the_server_takes_at_once_goes_in_parts_and_what_is_too_large_is_told_apart(

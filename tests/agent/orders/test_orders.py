@@ -361,6 +361,24 @@ def test_an_order_that_begins_later_begins_later(trusting: Site) -> None:
     assert trusting.orders.order("CC-1").state is OrderState.EFFECTIVE
 
 
+def test_an_order_that_waits_too_long_is_overdue(site: Site) -> None:
+    site.receive(an_order())
+    assert site.orders.overdue() == 0
+    site.pass_by(hours=3)
+    assert site.orders.overdue() == 1
+    site.orders.approve("CC-1", by="ann")
+    assert site.orders.overdue() == 0
+
+
+def test_what_was_told_long_ago_is_forgotten_and_what_waits_is_not(site: Site) -> None:
+    site.receive(an_order())
+    (message,) = site.store.messages()
+    assert site.store.drop_sent(T0 + timedelta(days=400)) == 0
+    site.store.put_message(replace(message, sent_at=T0))
+    assert site.store.drop_sent(T0 + timedelta(days=1)) == 1
+    assert site.store.messages() == []
+
+
 def test_drift_is_repaired_and_told_only_when_it_lasts(trusting: Site) -> None:
     trusting.receive(an_order())
     trusting.filter.clear()
