@@ -88,7 +88,7 @@ def talking(to_do: str) -> Iterator[None]:
     except AuthenticationException as error:
         raise StoreError(f"cannot {to_do}: the server does not accept our user or API key (401)") from error
     except AuthorizationException as error:
-        raise StoreError(f"cannot {to_do}: {reason_of(error)} (403)") from error
+        raise StoreError(f"cannot {to_do}: our user or API key may not: {reason_of(error)} (403)") from error
     except ApiError as error:
         raise StoreError(f"cannot {to_do}: {reason_of(error)} ({error.status_code})") from error
     except TlsError as error:
@@ -114,7 +114,8 @@ def reason_of(error: ApiError) -> str:
         if isinstance(causes, list) and causes and not found.get("reason"):
             found = causes[0]
         return str(found.get("reason") or found.get("type") or error.message)[:500]
-    return str(found or error.message)[:500]
+    # an answer to HEAD has no body
+    return str(found)[:500] if found else "the server gives no reason"
 
 
 def _plain(error: TransportError) -> str:

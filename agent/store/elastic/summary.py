@@ -74,22 +74,36 @@ def rare(search: Search, query: Mapping[str, Any], field: str, limit: int) -> Se
 
 
 def groups(search: Search, query: Mapping[str, Any], limit: int) -> Sequence[EventGroup]:
-    """Alerts by rule, source and destination, most frequent first; times to the millisecond."""
+    """Alerts by rule, source and destination, most frequent first; times to the millisecond.
+
+    First which they are, then what is to be shown of these: looking at the times of all of them takes far longer.
+    """
+    terms = {"field": "tapwarden.group", "size": min(limit + 100, VALUES_MAX), "shard_size": VALUES_MAX}
+    ranked = sorted(_buckets(search, query, {"terms": terms})["buckets"], key=_rank)
+    shown = [bucket["key"] for bucket in ranked[:limit]]
+    if not shown:
+        return []
     inner = {
         "first": {"min": {"field": "@timestamp"}},
         "last": {"max": {"field": "@timestamp"}},
         "signature": {"terms": {"field": "rule.name", "size": 1}},
     }
-    terms = {"field": "tapwarden.group", "size": min(limit + 100, VALUES_MAX), "shard_size": VALUES_MAX}
+    of_these = {"bool": {"filter": [query, {"terms": {"tapwarden.group": shown}}]}}
+    among = {"field": "tapwarden.group", "size": len(shown), "include": shown}
     found = []
-    for bucket in _buckets(search, query, {"terms": terms, "aggregations": inner})["buckets"]:
+    for bucket in _buckets(search, of_these, {"terms": among, "aggregations": inner})["buckets"]:
         sid, src, dest = bucket["key"].split(" ", 2)
         names = bucket["signature"]["buckets"]
         times = time_of(bucket["first"]["value"]), time_of(bucket["last"]["value"])
         found.append(
             EventGroup(int(sid), names[0]["key"] if names else "", src, dest, bucket["doc_count"], times[0], times[1])
         )
-    return sorted(found, key=lambda group: (-group.count, group.sid, group.src_ip, group.dest_ip))[:limit]
+    return sorted(found, key=lambda group: (-group.count, group.sid, group.src_ip, group.dest_ip))
+
+
+def _rank(bucket: Mapping[str, Any]) -> tuple[int, int, str, str]:
+    sid, src, dest = bucket["key"].split(" ", 2)
+    return -bucket["doc_count"], int(sid), src, dest
 
 
 def time_of(milliseconds: float) -> datetime:
