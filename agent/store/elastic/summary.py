@@ -14,8 +14,11 @@ Search = Callable[..., Mapping[str, Any]]
 VALUES_MAX = 10_000
 """Values counted exactly in one answer; beyond that ranked lists are what the shards' own lists add up to."""
 
-RARE_COUNT_MAX = 100
-"""How often what is rare among more values may occur: the server's own limit."""
+NO_TEXTS = frozenset({"source.ip", "destination.ip", "destination.port"})
+"""Ranked fields that the server orders as numbers and addresses, not as their texts."""
+
+SPARE = 100
+"""Values asked for beyond those that are shown: so that of several as frequent ones always the same are."""
 
 PAGE = 10_000
 """Intervals of one answer (the server's limit is 65,536 buckets)."""
@@ -55,22 +58,30 @@ def _composed(search: Search, query: Mapping[str, Any], source: Mapping[str, Any
 
 def top(search: Search, query: Mapping[str, Any], field: str, limit: int) -> Sequence[TopEntry]:
     """The most frequent values."""
-    # more than asked for, so that of several as frequent ones always the same are shown
-    terms = {"field": field, "size": min(limit + 100, VALUES_MAX), "shard_size": VALUES_MAX}
+    terms = {"field": field, "size": min(limit + SPARE, VALUES_MAX), "shard_size": VALUES_MAX}
     found = _buckets(search, query, {"terms": terms})["buckets"]
     return sorted(_entries(found), key=lambda entry: (-entry.count, entry.value))[:limit]
 
 
 def rare(search: Search, query: Mapping[str, Any], field: str, limit: int) -> Sequence[TopEntry]:
-    """The least frequent values: exact up to 10,000 different ones, beyond that those that occur at most 100 times."""
-    all_of_them = _buckets(search, query, {"terms": {"field": field, "size": VALUES_MAX}})
-    found = all_of_them["buckets"]
-    if all_of_them.get("sum_other_doc_count"):
-        for count in (1, 10, RARE_COUNT_MAX):
-            found = _buckets(search, query, {"rare_terms": {"field": field, "max_doc_count": count}})["buckets"]
-            if len(found) >= limit:
-                break
-    return sorted(_entries(found), key=lambda entry: (entry.count, entry.value))[:limit]
+    """The least frequent values: exact up to 10,000 different ones. Beyond that they are chosen from the rarest 10,000
+    of each index, with exact counts."""
+    rarest_first = [{"_count": "asc"}, {"_key": "asc"}]
+    # among texts as rare as each other the server's order is ours: no more of them are needed
+    size = VALUES_MAX if field in NO_TEXTS else min(limit + SPARE, VALUES_MAX)
+    terms = {"field": field, "size": size, "shard_size": VALUES_MAX, "order": rarest_first}
+    found = _buckets(search, query, {"terms": terms})
+    entries = _rarest(found["buckets"])
+    if found.get("sum_other_doc_count") and entries:
+        # what is rare in one index may be frequent in another, which did not name it
+        chosen = [bucket["key"] for bucket in found["buckets"][: limit + SPARE]]
+        counted = {"field": field, "size": len(chosen), "include": chosen}
+        entries = _rarest(_buckets(search, query, {"terms": counted})["buckets"])
+    return entries[:limit]
+
+
+def _rarest(buckets: Sequence[Mapping[str, Any]]) -> Sequence[TopEntry]:
+    return sorted(_entries(buckets), key=lambda entry: (entry.count, entry.value))
 
 
 def groups(search: Search, query: Mapping[str, Any], limit: int) -> Sequence[EventGroup]:
@@ -78,7 +89,7 @@ def groups(search: Search, query: Mapping[str, Any], limit: int) -> Sequence[Eve
 
     First which they are, then what is to be shown of these: looking at the times of all of them takes far longer.
     """
-    terms = {"field": "tapwarden.group", "size": min(limit + 100, VALUES_MAX), "shard_size": VALUES_MAX}
+    terms = {"field": "tapwarden.group", "size": min(limit + SPARE, VALUES_MAX), "shard_size": VALUES_MAX}
     ranked = sorted(_buckets(search, query, {"terms": terms})["buckets"], key=_rank)
     shown = [bucket["key"] for bucket in ranked[:limit]]
     if not shown:

@@ -358,3 +358,22 @@ def test_the_doctor_finds_a_healthy_server(elasticsearch: str) -> None:
     findings = list(examine(Settings([elasticsearch])))
     assert "fail" not in {state for state, _, _ in findings}
     assert any("versions" in text for _, text, _ in findings)
+
+
+def test_what_is_rare_is_found_among_more_values_than_an_answer_has_and_counted_over_all_indices(
+    open_store: OpenCluster, client: Elasticsearch
+) -> None:
+    store = open_store()
+    number = 10_300
+    assert store.append([an_event(n, host=f"h{n:05}") for n in range(number)]) == number
+    store.partitions.series(EventClass.NETWORK).roll_over()
+    store.append([an_event(number + n, host=f"h{n:05}") for n in range(5)])
+    store.append([an_event(number + 9, host="a-newcomer", src_ip="192.0.2.77")])
+    client.cluster.put_settings(transient={"search.max_buckets": 10_000})
+    try:
+        found = store.rare(EventQuery(), "sensor", limit=3)
+        ends = store.rare(EventQuery(), "src_ip", limit=1)
+    finally:
+        client.cluster.put_settings(transient={"search.max_buckets": None})
+    assert [(entry.value, entry.count) for entry in found] == [("a-newcomer", 1), ("h00005", 1), ("h00006", 1)]
+    assert [(entry.value, entry.count) for entry in ends] == [("192.0.2.77", 1)]

@@ -53,7 +53,11 @@ class _Passage(BaseHTTPRequestHandler):
         if scheme != "ApiKey" or key not in self.server.keys:
             self._answer(401, json.dumps({"error": {"reason": PROBLEMS[401]}, "status": 401}).encode(), {})
             return
-        if key == READER and self.command not in {"GET", "HEAD"} and not path.endswith(("_search", "_refresh", "_analyze")):
+        if (
+            key == READER
+            and self.command not in {"GET", "HEAD"}
+            and not path.endswith(("_search", "_refresh", "_analyze"))
+        ):
             self._answer(403, json.dumps({"error": {"reason": PROBLEMS[403]}, "status": 403}).encode(), {})
             return
         if path.endswith("/_bulk"):
