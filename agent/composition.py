@@ -406,6 +406,9 @@ def approval_rules_of(config: Config) -> ApprovalRules:
         high_addresses=approval.high_addresses,
         two_people=frozenset(approval.two_people),
         confirm_within_s=int(approval.confirm_within.total_seconds()),
+        automatic_confidence=approval.automatic_confidence,
+        classes=dict(approval.classes),
+        kinds=dict(approval.kinds),
     )
 
 

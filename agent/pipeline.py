@@ -23,6 +23,7 @@ from tapwarden.agent.store.classes import EventClass, class_of, kind_of
 from tapwarden.agent.store.eve_file import EveFile
 from tapwarden.agent.triage.grouping import Sighting, group_alerts
 from tapwarden.agent.triage.policy import Matter, Policy, matters
+from tapwarden.model.decision import Target
 from tapwarden.model.errors import RefusedError, StoreError
 from tapwarden.model.event import Event
 from tapwarden.model.ports import CaseStore, EventSink
@@ -85,7 +86,7 @@ class Pipeline:
         self._unstored: deque[Delivery] = deque()
         self._waiting_octets = 0
         self._untriaged: deque[Sighting] = deque()
-        self._undecided: dict[tuple[str, str], Matter] = {}
+        self._undecided: dict[tuple[str, str, Target | None], Matter] = {}
         self._unwritten: dict[str, Outcome] = {}
         self._counts = Counter(dict.fromkeys(COUNTERS, 0))
         self._failed_at: dict[str, float] = {}
@@ -158,8 +159,8 @@ class Pipeline:
         self._counts["alerts"] += sum(s.group.count for s in sightings)
         self._undecided |= found
 
-    def _matters(self, sightings: Sequence[Sighting]) -> Mapping[tuple[str, str], Matter]:
-        return {(m.policy.name, m.subject): m for m in matters(sightings, self._policies, self._ours)}
+    def _matters(self, sightings: Sequence[Sighting]) -> Mapping[tuple[str, str, Target | None], Matter]:
+        return {(m.policy.name, m.subject, m.target): m for m in matters(sightings, self._policies, self._ours)}
 
     def _settle(self) -> None:
         """Everything that came is counted and decided."""

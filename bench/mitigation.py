@@ -4,7 +4,7 @@
 
 Needs root. Two network namespaces with a pair of interfaces between them: packets go from ``source`` to ``gate``, where
 a Tapwarden runs as it would anywhere (AF_PACKET, rules, disk spool, evidence, case store, nftables) and enforces, with
-``--entries`` addresses blocked already. A trial is an address of its own that sends one datagram every 0.5 ms; what
+``--entries`` addresses blocked already. A trial is an address of its own that sends one datagram a millisecond; what
 it took is the time between the sending of the first one and of the first that the receiver never got. The same event
 goes to fail2ban in turn: its jail follows Tapwarden's ``eve.json`` (so detection costs both the same) and bans in the
 same kernel. Then new addresses come at ``--rate`` a second for ``--seconds``: one decision and one block each.
@@ -46,13 +46,15 @@ from tapwarden.model.incident import Incident, IncidentState, ThreatClass
 
 GATE, OURS, THEIRS = "192.0.2.1", 9998, 9999
 """The receiver's address; ports whose datagrams Tapwarden's policy and fail2ban's jail act on."""
-EVERY_S = 0.0005
+EVERY_S = 0.001
 MARK = b"TWBENCH "
 SO_NO_CHECK = 11
 """No UDP checksum (asm-generic/socket.h): between virtual interfaces nobody would fill it in."""
 
+LIMIT = "threshold:type limit, track by_src, count 1, seconds 60"
+"""One alert an address: a flood of them measures how many alerts a second are carried, not how soon one has effect."""
 RULES = "\n".join(
-    f'alert udp any any -> {GATE} {port} (msg:"bench {port}"; content:"TWBENCH"; sid:{port};)'
+    f'alert udp any any -> {GATE} {port} (msg:"bench"; content:"TWBENCH"; {LIMIT}; sid:{port};)'
     for port in (OURS, THEIRS)
 )
 JAIL = """[DEFAULT]
@@ -346,7 +348,7 @@ def trial(net: Net, address: str, port: int, seen: set[tuple[str, int]], *, most
             if (
                 number % 20 == 0
                 and number >= 200
-                and not any((address, n) in seen for n in range(number - 200, number))
+                and not any((address, n) in seen for n in range(number - 100, number))
             ):
                 break
             time.sleep(max(0.0, began + (number + 1) * EVERY_S - time.monotonic()))

@@ -4,10 +4,12 @@ Impact decides, not rank: what reaches far is seen by two people, and whoever as
 the second. A standing policy acts alone only within the reach it was given.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tapwarden.mitigation.target import parse_network
-from tapwarden.model.decision import AuthorityKind, Decision, Impact, Measure, TargetType
+from tapwarden.model.decision import AuthorityKind, Decision, Impact, Measure, Target, TargetType
+from tapwarden.model.incident import ThreatClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,8 @@ class ApprovalRules:
     ``automatic_hosts``: a policy or an order acts alone while no more hosts than this had to do with its targets.
     ``high_hosts``, ``high_addresses``: more hosts, or a wider network, is high impact. ``two_people``: measures that
     always are. ``confirm_within_s``: high impact is undone after so long unless confirmed; 0 leaves it.
+    ``automatic_confidence``: a policy acts alone on alerts of at least this confidence (0 to 100). ``classes`` and
+    ``kinds``: how many people a threat class, and a kind of target, takes at least.
     """
 
     automatic_hosts: int = 20
@@ -24,6 +28,9 @@ class ApprovalRules:
     high_addresses: int = 64
     two_people: frozenset[Measure] = frozenset()
     confirm_within_s: int = 0
+    automatic_confidence: int = 0
+    classes: Mapping[ThreatClass, int] = field(default_factory=dict)
+    kinds: Mapping[TargetType, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,26 @@ def people_needed(decision: Decision, impact: Impact, rules: ApprovalRules) -> N
     if impact.hosts > rules.automatic_hosts:
         return Need(1, f"{impact.hosts} hosts had to do with it, {rules.automatic_hosts} is the most without a person")
     return Need(0, "within the reach of a standing policy")
+
+
+def people_at_least(
+    kind: AuthorityKind,
+    targets: Sequence[Target],
+    threat_class: ThreatClass,
+    confidence: int,
+    rules: ApprovalRules,
+) -> Need:
+    """What a decision needs for what it is about, before it is known whom it would hit."""
+    asked = [(rules.classes.get(threat_class, 0), f"threats of the class {threat_class.value}")]
+    asked += [(rules.kinds.get(target.type, 0), f"targets of the kind {target.type.value}") for target in targets]
+    people, about = max(asked, key=lambda pair: pair[0])
+    if people:
+        number = f"{people} people" if people > 1 else "a person"
+        return Need(people, f"{about} take {number}", rules.confirm_within_s if people > 1 else 0)
+    if kind is not AuthorityKind.PERSON and confidence < rules.automatic_confidence:
+        least = rules.automatic_confidence
+        return Need(1, f"the alert's confidence is {confidence}, {least} is the least without a person")
+    return Need(0, "")
 
 
 def still_needed(decision: Decision, approvers: int) -> int:

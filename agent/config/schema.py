@@ -13,7 +13,7 @@ from tapwarden.agent.config.quantity import Duration, Size
 from tapwarden.agent.config.reporting import Escalation, Person, Privacy, Receiver, Smtp
 from tapwarden.agent.config.response import Appeals, Bgp, Notify, Reset
 from tapwarden.agent.config.section import Address, Name, Network, Peer, Section, Text, network
-from tapwarden.model.decision import Measure
+from tapwarden.model.decision import Measure, TargetType
 from tapwarden.model.incident import ThreatClass
 
 
@@ -361,6 +361,9 @@ class Approval(Section):
     high_addresses: int = Field(default=64, ge=1)
     two_people: tuple[Measure, ...] = ()
     confirm_within: Duration = timedelta(0)
+    automatic_confidence: int = Field(default=0, ge=0, le=100)
+    classes: dict[ThreatClass, Literal[1, 2]] = Field(default_factory=dict)
+    kinds: dict[TargetType, Literal[1, 2]] = Field(default_factory=dict)
 
 
 class Mitigation(Section):

@@ -10,7 +10,7 @@ from tapwarden.agent.desk.means import Means
 from tapwarden.agent.desk.weighing import Look, Weighing
 from tapwarden.agent.foresight import MOST_EVENTS, foresee
 from tapwarden.agent.triage.changing import may_act
-from tapwarden.mitigation.approval import Need, people_needed, still_needed
+from tapwarden.mitigation.approval import Need, people_at_least, people_needed, still_needed
 from tapwarden.mitigation.plan import plan
 from tapwarden.model.decision import Action, Authority, AuthorityKind, Decision, Impact, Measure, Target
 from tapwarden.model.errors import RefusedError, StoreError
@@ -50,11 +50,15 @@ class Deciding:
         duration: timedelta,
         *,
         by: str,
+        confidence: int = 100,
     ) -> Decision:
-        """A decision as it would be, not stored. Raises RefusedError."""
+        """A decision as it would be, not stored, with the people it takes at least. Raises RefusedError."""
         if measure is not Measure.NOTIFY and (obstacle := may_act(incident)):
             raise RefusedError(obstacle, entry=incident.id)
         now = self._clock.now()
+        least = people_at_least(authority.kind, targets, incident.threat_class, confidence, self._means.rules)
+        if measure is Measure.NOTIFY:
+            least = Need(0, "")
         try:
             return Decision(
                 id=self._new_id(),
@@ -67,6 +71,9 @@ class Deciding:
                 decided_at=now,
                 expires_at=now + duration,
                 requested_by=by,
+                people_needed=least.people,
+                needed_because=least.because,
+                confirm_within_s=least.confirm_within_s,
             )
         except (ValueError, OverflowError) as error:
             raise RefusedError(str(error)) from error
@@ -160,6 +167,8 @@ class Deciding:
     def _needing(self, decision: Decision, impact: Impact) -> Decision:
         """The decision with how many people it needs, and why."""
         need = self._needed(decision, impact)
+        if decision.people_needed and need.people <= decision.people_needed:
+            return decision
         return replace(
             decision,
             people_needed=need.people,

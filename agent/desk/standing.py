@@ -114,6 +114,7 @@ class Standing:
                 Authority(AuthorityKind.STANDING_POLICY, matter.policy.name, standing.legal_basis, now),
                 standing.duration,
                 by=matter.policy.opened_by,
+                confidence=matter.confidence,
             )
         except RefusedError as error:
             log.warning("policy=%r decision=refused incident=%s reason=%r", matter.policy.name, incident.id, str(error))

@@ -2,7 +2,7 @@
 
 import hashlib
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,9 @@ MAX_TEXT = 512
 """Characters kept of a signature's or category's text; Suricata's own limit for msg is far below."""
 
 MAX_BADGES = 8
+
+CONFIDENCES = {"low": 25, "unknown": 50, "medium": 60, "high": 90}
+"""The words of rules as numbers, as STIX 2.1 appendix A has them (Low 15 to 30, Med 50 to 60, High 85 and more)."""
 
 MAX_CONNECTIONS = 64
 
@@ -31,6 +34,8 @@ class Sighting:
     roles: frozenset[Roles] = frozenset()
     connections: frozenset[str] = frozenset()
     """The TCP and UDP connections the alerts are about, as a target's text; at most MAX_CONNECTIONS."""
+    confidence: int = 50
+    """Of the surest of the alerts: 0 to 100, 50 where their rules say nothing."""
 
 
 def group_alerts(events: Iterable[Event], badges: Callable[[Event], Iterable[str]]) -> Sequence[Sighting]:
@@ -78,7 +83,11 @@ def _sighting(event: Event, badges: Callable[[Event], Iterable[str]]) -> Sightin
     )
     roles = roles_of(event.eve, alert, src_ip, dest_ip)
     return Sighting(
-        group, frozenset(_sources(event)), frozenset({roles}), frozenset(_connections(event, src_ip, dest_ip))
+        group,
+        frozenset(_sources(event)),
+        frozenset({roles}),
+        frozenset(_connections(event, src_ip, dest_ip)),
+        _confidence(alert),
     )
 
 
@@ -96,7 +105,16 @@ def _joined(one: Sighting, other: Sighting) -> Sighting:
     connections = one.connections
     if len(connections) < MAX_CONNECTIONS:
         connections |= other.connections
-    return Sighting(group, one.sources | other.sources, one.roles | other.roles, connections)
+    confidence = max(one.confidence, other.confidence)
+    return Sighting(group, one.sources | other.sources, one.roles | other.roles, connections, confidence)
+
+
+def _confidence(alert: Mapping[str, Any]) -> int:
+    """What the rule's metadata says (``metadata: confidence High``, as Emerging Threats writes it)."""
+    metadata = alert.get("metadata")
+    words = metadata.get("confidence") if isinstance(metadata, dict) else None
+    word = words[0] if isinstance(words, list) and words else words
+    return CONFIDENCES.get(str(word).lower(), CONFIDENCES["unknown"])
 
 
 def _connections(event: Event, src_ip: str, dest_ip: str) -> Iterable[str]:

@@ -67,6 +67,8 @@ class Matter:
     subject: str
     target: Target | None
     groups: tuple[AlertGroup, ...]
+    confidence: int = 50
+    """Of the surest sighting, 0 to 100."""
 
 
 def matters(sightings: Iterable[Sighting], policies: Sequence[Policy], ours: Callable[[str], bool]) -> Sequence[Matter]:
@@ -79,7 +81,8 @@ def matters(sightings: Iterable[Sighting], policies: Sequence[Policy], ours: Cal
             for subject, target in _subjects(policy, sighting, ours):
                 before = found.get((policy.name, subject, target))
                 groups = (*(before.groups if before else ()), sighting.group)
-                found[policy.name, subject, target] = Matter(policy, subject, target, groups)
+                surest = max(sighting.confidence, before.confidence if before else 0)
+                found[policy.name, subject, target] = Matter(policy, subject, target, groups, surest)
     return tuple(found.values())
 
 

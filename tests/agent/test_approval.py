@@ -318,3 +318,41 @@ def test_what_is_known_too_late_and_takes_people_is_suspended_until_they_have_sp
     assert (decision.people_needed, "10.0.0.3" in decision.needed_because) == (2, True)
     assert states(parts.desk.approve(decision.id, by="ann")) == {ActionState.SIMULATED}
     assert states(parts.desk.approve(decision.id, by="bob")) == {ActionState.APPROVED}
+
+
+@pytest.mark.parametrize(
+    ("approval", "confidence", "people", "why"),
+    [
+        ({}, 25, 0, "within the reach"),
+        ({"automatic_confidence": 60}, 50, 1, "confidence is 50, 60 is the least"),
+        ({"automatic_confidence": 60}, 90, 0, "within the reach"),
+        ({"classes": {"event": 1}}, 90, 1, "threats of the class event take a person"),
+        ({"classes": {"event": 2}, "kinds": {"address": 1}}, 90, 2, "class event take 2 people"),
+        ({"kinds": {"address": 2}}, 90, 2, "targets of the kind address take 2 people"),
+        ({"classes": {"other": 2}, "kinds": {"network": 2}}, 90, 0, "within the reach"),
+    ],
+)
+def test_class_kind_and_confidence_say_how_many_people_a_policy_needs(
+    compose: Callable[..., Parts], approval: dict[str, Any], confidence: int, people: int, why: str
+) -> None:
+    parts = compose(approval=approval)
+    incident(parts)
+    deciding = parts.desk._deciding
+    authority = Authority(AuthorityKind.STANDING_POLICY, "beacons", "policy 3", datetime.now(UTC))
+    proposed = deciding.propose(
+        parts.cases.incidents()[0],
+        Measure.BLOCK,
+        [C2],
+        "here",
+        "c2",
+        authority,
+        timedelta(hours=1),
+        by="policy:beacons",
+        confidence=confidence,
+    )
+    [action] = deciding.carry_out_all(lambda: [proposed])[proposed.id]
+    decision = parts.cases.decision(proposed.id)
+    assert (decision.people_needed, why in decision.needed_because) == (people, True)
+    assert action.state is (ActionState.SIMULATED if people else ActionState.APPROVED)
+    mine = parts.cases.decision(decide(parts, decision.incident_id)[0].decision_id)
+    assert mine.people_needed == max(people if "confidence" not in why else 1, 1)
