@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +25,9 @@ TIER_BLOCKS = 8
 RUN_BLOCKS = 16
 """Blocks whose counts are put together, so that a list over days looks at their sum."""
 
+
+RUN_BLOCKS_LAST = 4
+"""The same when the file is let go of: most often its day is over."""
 
 RUNS_MAX = 6
 """Runs of which one is made: a list over days looks at few, and what a day has is counted anew a few times."""
@@ -73,7 +76,9 @@ class Writer:
             raise
 
     def close(self) -> None:
-        """Write the log back into the file and let go of it."""
+        """Count what is here as a whole, write the log back into the file and let go of it."""
+        with suppress(sqlite3.Error):  # without it, lists take longer
+            self._in_one(self._count_whole)
         with suppress(OSError):  # while others read, closing leaves the log as it is
             self.flush()
         self._connection.close()
@@ -106,16 +111,25 @@ class Writer:
 
     def tidy(self) -> None:
         """Put small blocks together, and the counts of large ones. What is stored stays; so does what is damaged."""
-        run = self._connection.execute
-        if not self._untidy():
-            return
-        run("BEGIN IMMEDIATE")
+        if self._untidy():
+            self._in_one(self._put_together)
+
+    def _put_together(self) -> None:
+        for blocks in self._untidy():
+            self._join(blocks)
+        self._tally(RUN_BLOCKS)
+        self._join_runs(RUNS_MAX)
+
+    def _count_whole(self) -> None:
+        self._tally(RUN_BLOCKS_LAST)
+        self._join_runs(2)
+
+    def _in_one(self, work: Callable[[], None]) -> None:
+        """All of it in one transaction, or nothing."""
+        self._connection.execute("BEGIN IMMEDIATE")
         try:
-            for blocks in self._untidy():
-                self._join(blocks)
-            self._tally()
-            self._join_runs()
-            run("COMMIT")
+            work()
+            self._connection.execute("COMMIT")
         except BaseException:
             self._roll_back()
             raise
@@ -202,13 +216,15 @@ class Writer:
             since_us, unit_us = layout.since_us(self.partition), layout.unit_us(self.partition)
             self._insert(records.part(places, since_us, unit_us, numbers))
 
-    def _tally(self) -> None:
-        """Count what is in many large blocks together."""
+    def _tally(self, least: int) -> None:
+        """Count what is in so many large blocks or more together."""
         run = self._connection.execute
         sql = "SELECT id, first, last, rows, run FROM block WHERE run IS NULL AND rows >= ? ORDER BY first"
         blocks = [Block(*row) for row in run(sql, (TIERS[-1],)) if row[0] not in self._left]
-        for begin in range(0, len(blocks) - RUN_BLOCKS + 1, RUN_BLOCKS):
+        for begin in range(0, len(blocks), RUN_BLOCKS):
             together = blocks[begin : begin + RUN_BLOCKS]
+            if len(together) < least:
+                continue
             columns = [pieces(self._connection, block, core.TALLIED_COLUMNS) for block in together]
             try:
                 tallies = core.tally_blocks(columns)
@@ -219,11 +235,11 @@ class Writer:
             self._insert_tallies(number, tallies)
             run(f"UPDATE block SET run = ? WHERE id IN ({_marks(together)})", (number, *(one.id for one in together)))
 
-    def _join_runs(self) -> None:
-        """Make one run of all there are, once they are many."""
+    def _join_runs(self, least: int) -> None:
+        """Make one run of all there are, once they are so many."""
         run = self._connection.execute
         runs = run("SELECT id, first, last FROM run").fetchall()
-        if len(runs) < RUNS_MAX or self._runs_damaged:
+        if len(runs) < least or self._runs_damaged:
             return
         columns = [self._tallies_of(number) for number, _, _ in runs]
         try:

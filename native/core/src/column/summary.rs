@@ -167,10 +167,18 @@ impl Summary {
             Counted::Rows => {}
             Counted::Stretches(each_us) => {
                 let numbers = numbers(pieces.get(Column::Number)?)?;
+                // rows are in the order of time: most are in the stretch of the one before
+                let (mut reached, mut end, mut count) = (0, i64::MIN, 0);
                 for (number, _) in numbers.iter().zip(&matching).filter(|(_, keep)| **keep) {
                     let time = clock.since_us + (number >> HASH_BITS) as i64 * clock.unit_us;
-                    *self.stretches.entry(time.div_euclid(each_us)).or_default() += 1;
+                    if time >= end {
+                        *self.stretches.entry(reached).or_default() += std::mem::take(&mut count);
+                        reached = time.div_euclid(each_us);
+                        end = (reached + 1).saturating_mul(each_us);
+                    }
+                    count += 1;
                 }
+                *self.stretches.entry(reached).or_default() += count;
             }
             Counted::Values(field) => self.add_values(field, pieces, &matching)?,
             Counted::Groups => self.add_groups(pieces, &matching, clock)?,
@@ -299,7 +307,8 @@ impl Summary {
 
     /// Rows by stretch of time, oldest first.
     pub fn stretches(&self) -> Vec<(i64, u64)> {
-        let mut found: Vec<(i64, u64)> = self.stretches.iter().map(|(at, count)| (*at, *count)).collect();
+        let counts = self.stretches.iter().map(|(at, count)| (*at, *count));
+        let mut found: Vec<(i64, u64)> = counts.filter(|(_, count)| *count > 0).collect();
         found.sort_unstable();
         found
     }
