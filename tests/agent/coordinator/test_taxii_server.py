@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import httpx
+import postgresql
 import pytest
 from certificates import Authority
 
@@ -322,6 +323,30 @@ def test_a_certificate_of_the_agents_authority_lets_in_and_an_expired_one_of_the
         given = ChannelSettings(url, token=AGENT, ca_file=authority.certificate)
         with connect(given, MEDIA_TYPE) as http, pytest.raises(ChannelError, match="expired"):
             TaxiiClient(f"{url}/taxii2/cc/", http).collections()
+
+
+def test_the_centre_keeps_everything_in_postgresql_as_well(tmp_path: Path) -> None:
+    with postgresql.server() as template:
+        where = postgresql.new_database(template).replace("+psycopg", "")
+        settings = settings_in(tmp_path, database=where, signing_key=tmp_path / "order.key")
+        bearer = {"Authorization": f"Bearer {OFFICER}"}
+        with serving(settings) as url, httpx.Client(base_url=url, headers=bearer) as duty:
+            order_id = duty.post("/api/v1/orders", json=ORDER).json()["order_id"]
+        with (
+            serving(settings) as url,
+            httpx.Client(base_url=url, headers=bearer) as duty,
+            connect(ChannelSettings(url, token=AGENT), MEDIA_TYPE) as http,
+        ):
+            client = TaxiiClient.discover(url, http)
+            assert len(poll(client, {})) == 1, "after a restart"
+            incident = note(type="incident", id=f"incident--{uuid.uuid4()}", name="beacon")
+            assert push(client, incident, into="reports-in").accepted == {incident["id"]}
+            (report,) = duty.get("/api/v1/reports").json()
+            finding = {"state": "rejected", "reason": "a scanner of our own"}
+            assert duty.post(f"/api/v1/reports/{report['receipt']}/determination", json=finding).status_code == 201
+            figures = duty.get("/api/v1/statistics").json()["agents"]["one"]
+            assert (figures["orders"]["issued"], figures["determinations"]) == (1, {"rejected": 1})
+            assert duty.get("/api/v1/orders").json()[0]["order_id"] == order_id
 
 
 def test_forms_of_other_sites_issue_nothing(url: str) -> None:
