@@ -50,6 +50,7 @@ from tapwarden.model.ports import (
     Desk,
     EventStore,
     EvidenceStore,
+    Formatter,
     IncidentDesk,
     ReplyDesk,
 )
@@ -89,6 +90,7 @@ def create_app(
     order_desk: OrderDesk | None = None,
     query_desk: QueryDesk | None = None,
     office: Office | None = None,
+    formatters: Mapping[str, Formatter] | None = None,
     appeals: AppealDesk | None = None,
     replies: ReplyDesk | None = None,
     rng: Rng = os.urandom,
@@ -126,6 +128,7 @@ def create_app(
         orders=order_desk,
         queries=query_desk,
         office=office,
+        formatters=formatters or {},
         appeals=appeals,
         replies=replies,
         public_throttle=LoginThrottle(

@@ -1,7 +1,7 @@
 """What all pages share: the ports, the settings and the tables of one dashboard."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request
@@ -20,6 +20,7 @@ from tapwarden.model.ports import (
     Desk,
     EventStore,
     EvidenceStore,
+    Formatter,
     IncidentDesk,
     ReplyDesk,
 )
@@ -50,6 +51,8 @@ class Console:
     orders: OrderDesk | None = None
     queries: QueryDesk | None = None
     office: Office | None = None
+    formatters: Mapping[str, Formatter] = field(default_factory=dict)
+    """What a report can be downloaded as."""
     appeals: AppealDesk | None = None
     replies: ReplyDesk | None = None
     public_throttle: LoginThrottle | None = None

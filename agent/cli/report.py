@@ -33,12 +33,14 @@ def list_reports(state: str | None, limit: int) -> None:
         print_json(found)
         return
     print_table(
-        ["id", "incident", "stage", "state", "due", "attempts", "receipt", "last error"],
+        ["id", "incident", "profile", "stage", "receiver", "state", "due", "attempts", "receipt", "last error"],
         [
             (
                 r.id,
                 r.incident_id,
-                r.stage,
+                r.profile,
+                r.stage_id or r.stage,
+                r.receiver,
                 r.state,
                 r.due_at,
                 r.attempts,
@@ -64,6 +66,8 @@ def show(report_id: str) -> None:
         return
     print_fields(
         {
+            "profile and stage": f"{found.profile} {found.stage_id or found.stage}".strip(),
+            "receiver": found.receiver or "coordinating centre",
             "state": found.state,
             "due": found.due_at,
             "signed off by": found.signed_off_by,

@@ -27,6 +27,7 @@ from tapwarden.agent.composition import (
 from tapwarden.agent.config import Config
 from tapwarden.agent.evidence import EvidenceKeeper, evidence_folder
 from tapwarden.agent.health import Health
+from tapwarden.agent.report.formats import FORMATTERS
 from tapwarden.agent.rule_reload import RuleReload
 from tapwarden.agent.runtime import Runtime, Watched
 from tapwarden.agent.sensing import Detection, detection, new_run
@@ -162,6 +163,7 @@ def _dashboard(parts: Parts, health: Health) -> uvicorn.Server:
         order_desk=parts.orders if parts.config.orders.enabled else None,
         query_desk=parts.queries,
         office=parts.office,
+        formatters=FORMATTERS,
         appeals=parts.appeals,
         replies=parts.replies,
     )

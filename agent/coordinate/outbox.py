@@ -22,6 +22,9 @@ ACTOR = "outbox"
 LEASE = timedelta(seconds=120)
 """How long one sender has a report to itself: more than a channel may take."""
 
+UNCONFIRMED = "(not confirmed)"
+"""In place of a receipt, where nobody knows whether the document arrived."""
+
 RECEIVABLE = (ReportState.SENT, ReportState.SENDING, ReportState.READY)
 
 AT_ONCE = 100
@@ -199,7 +202,7 @@ class Outbox:
         """Tried again later. What may have arrived all the same is among what left the house."""
         with self._store.transaction():
             if left is not None:
-                self._store.put_departure(left)
+                self._store.put_departure(replace(left, receipt=UNCONFIRMED))
             if (current := self._own(report)) is not None:
                 later = schedule.failed(current, error, self._clock.now(), self._backoff, self._random)
                 self._store.put_report(later)

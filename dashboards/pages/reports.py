@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
@@ -17,7 +17,19 @@ router = APIRouter(prefix="/reports", dependencies=[Depends(needs(Right.READ))])
 
 FIELD = "body."
 
-FIXED = frozenset({"schema", "report_id", "incident_id", "stage", "profile", "drill", "created_at", "due_at"})
+ENDINGS = {
+    "application/json": "json",
+    "application/stix+json": "json",
+    "application/xml": "xml",
+    "application/x-ndjson": "jsonl",
+    "application/pdf": "pdf",
+    "text/csv": "csv",
+    "text/html": "html",
+}
+
+FIXED = frozenset(
+    {"schema", "report_id", "incident_id", "stage", "profile", "drill", "created_at", "due_at", "stage_id"}
+)
 """What identifies a report and its clock: shown, never edited."""
 
 FORMS = {str: "text", bool: "bool", int: "number", float: "number", type(None): "text"}
@@ -41,8 +53,33 @@ def show_report(request: Request, console: ConsoleDep, person: VisitorDep, repor
         }
         for name, value in report.body.items()
     ]
-    data = {"report": report, "incident": incident, "fields": fields, "draft": report.state is ReportState.DRAFT}
+    data = {
+        "report": report,
+        "incident": incident,
+        "fields": fields,
+        "draft": report.state in (ReportState.DRAFT, ReportState.REFUSED),
+        "formats": tuple(console.formatters),
+    }
     return page(request, console, person, "report.html", data)
+
+
+@router.get("/{report_id}/export")
+def export(console: ConsoleDep, report_id: str, name: Annotated[str, Query(alias="format", max_length=40)]) -> Response:
+    """The report in a format, as a file. It is for people of this house: the privacy gate is before receivers."""
+    report = find_report(console, report_id)
+    incident = console.cases.incident(report.incident_id)
+    formatter = console.formatters.get(name)
+    if formatter is None or incident is None:
+        raise DeniedError(
+            404, "No such format", f"A report can be had as {', '.join(console.formatters) or 'nothing'}."
+        )
+    try:
+        payload = formatter.format(report, incident)
+    except ValueError as error:
+        raise DeniedError(409, "Not possible", f"It cannot be written as {name}: {error}") from None
+    ending = ENDINGS.get(formatter.media_type.partition(";")[0], "bin")
+    headers = {"Content-Disposition": f'attachment; filename="report-{name}.{ending}"'}
+    return Response(payload, media_type=formatter.media_type, headers=headers)
 
 
 @router.post("/{report_id}/edit", dependencies=[Depends(csrf_checked), Depends(needs(Right.TRIAGE))])

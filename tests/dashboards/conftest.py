@@ -25,6 +25,7 @@ from tapwarden.agent.orders.desk import OrderRules, Orders
 from tapwarden.agent.orders.gate import GateRules
 from tapwarden.agent.queries.desk import Queries, QueryRules
 from tapwarden.agent.queries.templates import Sources
+from tapwarden.agent.report.formats import FORMATTERS
 from tapwarden.agent.report.profile import shipped_profiles
 from tapwarden.agent.report.reporter import Reporter
 from tapwarden.agent.store.cases import SqlCaseStore, SqlOrderStore
@@ -301,6 +302,7 @@ def site(tmp_path: Path, passwords: Passwords, settings: DashboardSettings) -> I
         ),
         order_desk=orders,
         query_desk=queries,
+        formatters=FORMATTERS,
         office=CaseOffice(cases, lambda: [Requirement("M1", "art. 1", "a text", Standing.MET, "seen")]),
     )
     server = make_server(app, settings)

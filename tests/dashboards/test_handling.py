@@ -106,3 +106,14 @@ def test_the_pages_of_reporting_show_what_left_figures_requirements_and_drills(s
     for path in ("/statistics", "/statistics?period=day&at=2026-11-24", "/compliance", "/drills"):
         assert visit.get(path).status_code == 200, path
     assert visit.get("/statistics?at=nonsense").status_code == 400
+
+
+def test_a_report_is_had_in_every_format_as_a_file(site: Any) -> None:
+    incident, visit = an_incident(site), site.log_in(Role.VIEWER)
+    (report,) = site.cases.reports(incident_id=incident.id)
+    for name in ("json", "stix", "iodef", "misp", "csv", "html-zh"):
+        answer = visit.get(f"/reports/{report.id}/export?format={name}")
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-disposition"].startswith("attachment")
+    assert visit.get(f"/reports/{report.id}/export?format=docx").status_code == 404
+    assert f"/reports/{report.id}/export?format=pdf" in visit.get(f"/reports/{report.id}").text
