@@ -5,10 +5,12 @@ from pathlib import Path
 import click
 
 from tapwarden.agent.audit import examine
-from tapwarden.agent.cli.group import Failure, Group
+from tapwarden.agent.cli.group import Failure, Group, Partial
 from tapwarden.agent.cli.output import print_fields, print_json, print_table
-from tapwarden.agent.cli.session import invocation, session
+from tapwarden.agent.cli.session import invocation, person, session
 from tapwarden.agent.composition import checkpoints_of, signing_key_of
+from tapwarden.agent.erasure import erase as erasing
+from tapwarden.agent.store.cases import SqlCaseStore
 from tapwarden.agent.store.cases.checkpoints import read_checkpoints
 from tapwarden.agent.store.evidence.signing import fingerprint
 
@@ -71,3 +73,27 @@ def key() -> None:
     with session() as parts:
         public = signing_key_of(parts.layout).public
     print_fields({"public key": public.hex(), "fingerprint": fingerprint(public)})
+
+
+@audit.command()
+@click.argument("subject")
+@click.option("--reason", required=True, help="Why; it stays in the trail, so leave the name out of it.")
+def erase(subject: str, reason: str) -> None:
+    """Make SUBJECT (an account, an address, a mailbox) unreadable in the trail; the chain stays as it is.
+
+    Takes two people: the first asks, another one gives the same command within seven days. Exit code 3 when records of
+    older versions have the name itself, which cannot be taken out of them.
+    """
+    with session() as parts:
+        if not isinstance(parts.cases, SqlCaseStore):
+            raise Failure("this case store cannot erase")
+        outcome = erasing(parts.cases, subject, reason=reason, by=person(), now=parts.clock.now())
+    if invocation().as_json:
+        print_json(outcome)
+    elif outcome.waits:
+        click.echo("asked for; somebody else has to give the same command within seven days")
+    else:
+        done = outcome.erased
+        click.echo(f"erased: {done.records} records and {outcome.complaints} complaints name nobody there any more")
+    if outcome.erased.in_clear:
+        raise Partial(f"{outcome.erased.in_clear} records of an older version have the name itself")

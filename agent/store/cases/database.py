@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from tapwarden.agent.store.cases.people import make_tables
 from tapwarden.model.errors import StoreError
 
 BUSY_TIMEOUT_MS = 10_000
@@ -39,6 +40,7 @@ def open_database(url: str) -> Engine:
     try:
         with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
             migrate(connection)
+            make_tables(connection)
     except SQLAlchemyError as error:
         engine.dispose()
         raise StoreError(f"cannot open the case store {parsed.render_as_string()}: {error}") from error
@@ -46,6 +48,12 @@ def open_database(url: str) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def keys_file(cases: str | None) -> str:
+    """Where the keys of names in the audit trail are: ``cases-subjects.db`` beside ``cases.db``."""
+    path = Path(cases or "")
+    return str(path.with_name(f"{path.stem}-subjects{path.suffix or '.db'}"))
 
 
 def migrate(connection: Connection) -> None:
@@ -65,12 +73,12 @@ def migrate(connection: Connection) -> None:
         raise StoreError(f"the case store was made by a newer Tapwarden (revision {current}): {error}") from error
 
 
-def _write_ahead(cursor: Any) -> None:
+def _write_ahead(cursor: Any, schema: str = "main") -> None:
     """Switch the file to its write-ahead log, once in its life; SQLite itself does not wait for others here."""
     deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
         try:
-            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute(f"PRAGMA {schema}.journal_mode=WAL")
             return
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
@@ -83,7 +91,8 @@ def _sqlite(url: URL) -> Engine:
         raise StoreError("cases are never kept in memory only: name a file")
     try:
         # password hashes are in it: nobody else reads it, whatever the umask
-        os.close(os.open(url.database, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        for path in (url.database, keys_file(url.database)):
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise StoreError(f"cannot open the case store {url.database}: {error.strerror}") from error
     engine = create_engine(url, pool_size=8, max_overflow=24)
@@ -94,6 +103,10 @@ def _sqlite(url: URL) -> Engine:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         _write_ahead(cursor)
+        # The keys of names in the audit trail are apart; what is deleted there leaves nothing in the file.
+        cursor.execute("ATTACH DATABASE ? AS subjects", (keys_file(url.database),))
+        _write_ahead(cursor, "subjects")
+        cursor.execute("PRAGMA subjects.secure_delete=ON")
         cursor.execute("PRAGMA synchronous=FULL")  # a commit is on the disk: cases are never lost
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()

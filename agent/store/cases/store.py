@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from tapwarden.agent.store.cases import inbox, trail
 from tapwarden.agent.store.cases.database import WRITES, open_database
+from tapwarden.agent.store.cases.people import Erased, People
 from tapwarden.agent.store.cases.tables import (
     account,
     action,
@@ -458,15 +459,41 @@ class SqlCaseStore:
         """The newest records first."""
         self._write_trail()
         statement = select(audit)
-        if subject:
-            statement = statement.where(audit.c.subject == subject)
-        return self._list(AuditRecord, statement.order_by(audit.c.seq.desc()).limit(limit))
+        with self._read() as connection:
+            if subject:
+                # Records of older versions have the subject itself, later ones its token.
+                either = (subject, trail.masked_subject(connection, subject))
+                statement = statement.where(audit.c.subject.in_(either))
+            found = self._list(AuditRecord, statement.order_by(audit.c.seq.desc()).limit(limit))
+            return trail.readable(connection, found)
 
     def audit_record(self, seq: int) -> AuditRecord | None:
         """The record with this number, or None."""
         self._write_trail()
-        found = self._list(AuditRecord, select(audit).where(audit.c.seq == seq))
-        return found[0] if found else None
+        with self._read() as connection:
+            found = self._list(AuditRecord, select(audit).where(audit.c.seq == seq))
+            return next(iter(trail.readable(connection, found)), None)
+
+    def ask_erasure(self, name: str, by: str, at: datetime) -> str:
+        """Note who asks for a name's erasure, unless somebody has; who has."""
+        self._write_trail()
+        with self._write() as connection:
+            return People(connection).ask(name, by, at.timestamp())
+
+    def erase_person(self, name: str) -> Erased:
+        """Destroy the key of a name in the trail; see ``people``. ``wipe_keys`` afterwards."""
+        self._write_trail()
+        with self._write() as connection:
+            token = People(connection).erase(name)
+            records = trail.count_naming(connection, f"{{person:{token}}}") if token else 0
+            clear = trail.count_naming(connection, name)
+        return Erased(token, records, clear)
+
+    def wipe_keys(self) -> None:
+        """After an erasure was committed, not inside a transaction: no destroyed key stays in SQLite's log."""
+        with _store_errors(), self._engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA subjects.wal_checkpoint(TRUNCATE)")
 
     def verify_audit(self) -> int | None:
         """See the port; records cut off at the end are reported by the number of the first missing one."""

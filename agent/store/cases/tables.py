@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -471,4 +472,11 @@ appeal = Table(
     UniqueConstraint("secret_hash"),
     Index("ix_appeal_state", "state", "answer_due"),
     Index("ix_appeal_filed", "filed_at"),
+)
+
+audit_person = Table(
+    "audit_person",
+    metadata,
+    Column("token", String(24), primary_key=True),
+    Column("sealed", LargeBinary(), nullable=False),
 )

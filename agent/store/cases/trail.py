@@ -7,15 +7,20 @@ head sent to somebody else now and then) is what protects against that.
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from tapwarden.agent.store.cases.columns import storable
+from tapwarden.agent.store.cases.people import People, unmasked
 from tapwarden.agent.store.cases.tables import audit, audit_head
 from tapwarden.model.decision import AuditRecord
+
+ERASURE = "person.erase"
+"""The verb of the record that says a key was destroyed; one destroyed without such a record is a misfit."""
 
 GENESIS = "0" * 64
 """What the first record names as its predecessor."""
@@ -55,31 +60,73 @@ class Chain:
         head = connection.execute(_HEAD).one()
         self._seq, self._hash = head.seq, head.hash
         self._waiting: list[AuditRecord] = []
+        self.people = People(connection)
 
     def append(self, *, actor: str, verb: str, subject: str, detail: str = "", at: datetime) -> AuditRecord:
-        """Add a record."""
+        """Add a record. It is written with tokens for people; what is returned has their names."""
+        actor, subject, detail = storable(actor), storable(subject), storable(detail)
+        names = _names(actor, subject)
+        mask = self.people.mask
         bare = AuditRecord(
             seq=self._seq + 1,
             at=at.astimezone(UTC),
-            actor=storable(actor),
+            actor=mask(actor, *names),
             verb=storable(verb),
-            subject=storable(subject),
-            detail=storable(detail),
+            subject=mask(subject, *names),
+            detail=mask(detail, *names),
             previous=self._hash,
             hash="",
         )
         record = replace(bare, hash=record_hash(bare))
         self._seq, self._hash = record.seq, record.hash
         self._waiting.append(record)
-        return record
+        return replace(record, actor=actor, subject=subject, detail=detail)
 
     def flush(self) -> None:
         """Write what was added since the last time: one statement for all of it, and one for the head."""
         if not self._waiting:
             return
+        self.people.flush()
         self._connection.execute(_RECORD, [_row(record) for record in self._waiting])
         self._connection.execute(_MOVE, {"last": self._seq, "sum": self._hash})
         self._waiting.clear()
+
+
+def _names(actor: str, subject: str) -> tuple[str, ...]:
+    """Who a record names beyond mailboxes and addresses: its actor, unless that is a policy, and ``user:NAME``."""
+    named = (actor if ":" not in actor else "", subject.removeprefix("user:") if subject.startswith("user:") else "")
+    return tuple(name for name in named if name)
+
+
+def masked_subject(connection: Connection, subject: str) -> str:
+    """How records of a subject have it."""
+    return People(connection).known(subject, *_names("", subject))
+
+
+def readable(connection: Connection, records: Sequence[AuditRecord]) -> list[AuditRecord]:
+    """The records with names in place of tokens; those whose key was destroyed are ``[erased]``."""
+    names = People(connection).reveal(
+        text for one in records for text in (one.actor, one.subject, one.detail) if "{person:" in text
+    )
+    if not names:
+        return list(records)
+    return [
+        replace(
+            one,
+            actor=unmasked(one.actor, names),
+            subject=unmasked(one.subject, names),
+            detail=unmasked(one.detail, names),
+        )
+        for one in records
+    ]
+
+
+def count_naming(connection: Connection, text: str) -> int:
+    """How many records have this text in them, as they are stored."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    columns = (audit.c.actor, audit.c.subject, audit.c.detail)
+    named = or_(*(column.like(f"%{escaped}%", escape="\\") for column in columns))
+    return int(connection.execute(select(func.count()).select_from(audit).where(named)).scalar_one())
 
 
 def _row(record: AuditRecord) -> dict[str, Any]:
@@ -101,4 +148,18 @@ def first_misfit(connection: Connection) -> int | None:
             previous = record.hash
     if head is None or (head.seq, head.hash) != (seq, previous):
         return seq + 1
-    return None
+    people = People(connection)
+    told = select(audit.c.subject).where(audit.c.verb == ERASURE)
+    erased = {subject.removeprefix("person:") for subject in connection.execute(told).scalars()}
+    return first_naming(connection, [*people.changed(), *(people.keyless() - erased)])
+
+
+def first_naming(connection: Connection, tokens: Iterable[str]) -> int | None:
+    """The number of the first record with one of these tokens; None where none has."""
+    found = []
+    for token in tokens:
+        pattern = f"%{{person:{token}}}%"
+        columns = (audit.c.actor, audit.c.subject, audit.c.detail)
+        named = or_(*(column.like(pattern) for column in columns))
+        found.append(connection.execute(select(func.min(audit.c.seq)).where(named)).scalar())
+    return min((seq for seq in found if seq is not None), default=None)
