@@ -113,6 +113,10 @@ class Orders:
         said |= {"issuer": issuer, "confirmed_by": confirmed_by}
         if missing := [name for name, value in said.items() if not value.strip()]:
             raise RefusedError(f"an oral order needs {', '.join(missing)}", entry="orders")
+        if issuer not in self._rules.gate.keys:
+            raise RefusedError(
+                f"{issuer} is nobody whose orders are followed: its paper could not be checked", entry="orders"
+            )
         if self._store.order(order_id) is not None:
             raise RefusedError("an order with this id is here already", entry=order_id)
         try:

@@ -241,7 +241,7 @@ def coordinated(
         cases=cases,
         desk=desk,
         mitigators=[],
-        rules=OrderRules(GateRules("agent-1", {})),
+        rules=OrderRules(GateRules("agent-1", {"cc.example": bytes(32)})),
         clock=clock,
         new_id=lambda: f"order-{next(serial):04d}",
     )

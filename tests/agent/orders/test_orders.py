@@ -262,11 +262,11 @@ def test_an_oral_order_needs_somebody_else_and_ends_without_its_paper(site: Site
     assert site.orders.order("CC-9").state is OrderState.EXPIRED
 
 
-def enter(site: Site) -> Order:
+def enter(site: Site, *, issuer: str = "cc.example", category: str = "malicious_resource.c2_domain") -> Order:
     return site.orders.enter_oral(
         order_id="CC-9",
-        issuer="cc.example",
-        category="malicious_resource.c2_domain",
+        issuer=issuer,
+        category=category,
         legal_basis="MIIT [2017] 202, art. 8",
         scope="own network",
         reason="urgent",
@@ -274,6 +274,13 @@ def enter(site: Site) -> Order:
         confirmed_by="Duty officer Li, +86 10 5550100",
         by="ann",
     )
+
+
+def test_an_oral_order_of_somebody_unknown_is_refused(site: Site) -> None:
+    with pytest.raises(RefusedError, match="nobody whose orders are followed"):
+        enter(site, issuer="somebody.else")
+    with pytest.raises(RefusedError, match="content is no ground"):
+        enter(site, category="content.rumour")
 
 
 def test_the_paper_of_an_oral_order_lets_it_stand_without_being_approved_again(site: Site) -> None:
