@@ -7,7 +7,7 @@ from random import SystemRandom
 from tapwarden.agent.centre import FORMATS, channel_settings
 from tapwarden.agent.clockwork import ClockRules
 from tapwarden.agent.config import Config, Layout
-from tapwarden.agent.config.reporting import Privacy, Receiver
+from tapwarden.agent.config.reporting import Privacy, Receiver, Smtp
 from tapwarden.agent.coordinate.channels import CHANNELS
 from tapwarden.agent.coordinate.drop import DropChannel
 from tapwarden.agent.coordinate.email_channel import EmailChannel
@@ -15,6 +15,7 @@ from tapwarden.agent.coordinate.mail import Mailer, MailSettings
 from tapwarden.agent.coordinate.notify import MailNotifier, NoticeQueue, WebhookNotifier
 from tapwarden.agent.coordinate.outbox import Outbox
 from tapwarden.agent.coordinate.route import Route
+from tapwarden.agent.coordinate.smime import Smime
 from tapwarden.agent.report.formats import FORMATTERS
 from tapwarden.agent.report.gate import PrivacyGate, ReceiverRules
 from tapwarden.agent.report.profile import Profile, read_profiles, shipped_profiles
@@ -118,7 +119,7 @@ def outbox_of(
     routes = [
         Route(
             receiver.name,
-            _channel_of(receiver, layout, mailer),
+            _channel_of(receiver, settings.smtp, layout, mailer),
             _formatter(receiver.format, receiver.language, f"reporting.receivers.{receiver.name}.format"),
             gate_of(receiver.name, receiver.privacy, master, ours),
         )
@@ -138,12 +139,21 @@ def outbox_of(
     )
 
 
-def _channel_of(receiver: Receiver, layout: Layout, mailer: Mailer | None) -> Channel:
+def _channel_of(receiver: Receiver, smtp: Smtp, layout: Layout, mailer: Mailer | None) -> Channel:
     if receiver.channel == "drop":
         return DropChannel(layout.state(receiver.folder), receiver.name)
     if mailer is None:
         raise ConfigError("a receiver is to be mailed: set reporting.smtp.host", key="reporting.smtp.host")
-    return EmailChannel(mailer, receiver.to)
+    if not smtp.smime_certificate and not receiver.smime_certificate:
+        return EmailChannel(mailer, receiver.to)
+
+    def file(name: str) -> Path | None:
+        return layout.setting(name) if name else None
+
+    smime = Smime(
+        certificate=file(smtp.smime_certificate), key=file(smtp.smime_key), to=file(receiver.smime_certificate)
+    )
+    return EmailChannel(mailer, receiver.to, smime)
 
 
 def _formatter(name: str, language: str, key: str) -> Formatter:

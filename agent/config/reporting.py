@@ -45,6 +45,8 @@ class Smtp(Section):
     password_file: str = ""
     sender: Mail | Literal[""] = ""
     ca_file: str = ""
+    smime_certificate: str = ""
+    smime_key: str = ""
 
     @model_validator(mode="after")
     def _whole(self) -> "Smtp":
@@ -52,6 +54,8 @@ class Smtp(Section):
             raise ValueError("mail needs a sender, for example tapwarden@example.org")
         if bool(self.user) != bool(self.password_file):
             raise ValueError("give both user and password_file")
+        if bool(self.smime_certificate) != bool(self.smime_key):
+            raise ValueError("give both smime_certificate and smime_key")
         if self.security == "none" and self.host not in {"", "127.0.0.1", "::1", "localhost"}:
             raise ValueError("mail would cross the network readable: use starttls or tls, or a server on this host")
         return self
@@ -73,6 +77,7 @@ class Receiver(Section):
     name: Name
     channel: Literal["email", "drop"]
     to: Mail | Literal[""] = ""
+    smime_certificate: str = ""
     folder: str = ""
     format: Name = "json"
     language: Literal["en", "zh"] = "en"

@@ -1,5 +1,6 @@
 """E-mail over SMTP (RFC 5321, 5322): one connection a message, encrypted, bounded in time."""
 
+import re
 import smtplib
 import ssl
 from collections.abc import Sequence
@@ -7,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import format_datetime
 
+from tapwarden.agent.coordinate.smime import Smime
 from tapwarden.model.errors import ChannelError, ConfigError
 
 TIMEOUT_S = 20.0
@@ -59,12 +62,13 @@ class Mailer:
         at: datetime,
         attachments: Sequence[Attachment] = (),
         headers: Sequence[tuple[str, str]] = (),
+        smime: Smime | None = None,
     ) -> str:
         """Hand the message to the server; its last reply. The same ``message_id`` is the same message to readers.
 
         Raises ChannelError.
         """
-        message = EmailMessage()
+        message = EmailMessage(policy=SMTP)
         message["From"] = _address(self._settings.sender)
         message["To"] = [_address(one) for one in to]
         message["Subject"] = _line(subject)[:300]
@@ -73,13 +77,15 @@ class Mailer:
         message["Auto-Submitted"] = "auto-generated"
         for name, value in headers:
             message[name] = _line(value)
-        message.set_content(text)
+        content = message if smime is None else EmailMessage(policy=SMTP)
+        content.set_content(text, cte="quoted-printable")
         for part in attachments:
             main, _, sub = part.media_type.partition("/")
-            message.add_attachment(part.content, maintype=main, subtype=sub.partition(";")[0], filename=part.name)
+            content.add_attachment(part.content, maintype=main, subtype=sub.partition(";")[0], filename=part.name)
+        whole = message.as_bytes() if smime is None else _wrapped(message, content, smime)
         try:
             with self._connect() as server:
-                refused = server.send_message(message)
+                refused = server.sendmail(self._settings.sender, list(to), whole)
         except smtplib.SMTPRecipientsRefused as error:
             codes = {code for code, _ in error.recipients.values()}
             raise ChannelError(
@@ -112,6 +118,12 @@ class Mailer:
             server.close()
             raise
         return server
+
+
+def _wrapped(message: EmailMessage, content: EmailMessage, smime: Smime) -> bytes:
+    """The message's headers with the protected content behind them."""
+    head = message.as_bytes().rstrip(b"\r\n") + b"\r\n"
+    return head + re.sub(rb"\r?\n", b"\r\n", smime.wrapped(content.as_bytes()))
 
 
 def _address(text: str) -> Address:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +21,7 @@ from tapwarden.agent.coordinate.mail import Mailer, MailSettings
 from tapwarden.agent.coordinate.notify import MailNotifier
 from tapwarden.agent.coordinate.outbox import Outbox
 from tapwarden.agent.coordinate.route import OpenGate, Route
+from tapwarden.agent.coordinate.smime import Smime
 from tapwarden.agent.report.json_document import JsonFormatter
 from tapwarden.agent.store.cases import SqlCaseStore
 from tapwarden.model.errors import ChannelError
@@ -83,6 +85,33 @@ def test_a_report_is_mailed_with_its_document_and_a_title_begins_no_header(box: 
     assert 'filename="report-r1-v1.json"' in text
     assert "X-Tapwarden-Drill: yes" in text
     assert "<report.r1.v1@example.org>" in text
+
+
+def a_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-days", "30"]
+    subprocess.run([*made, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    key.chmod(0o600)
+    return certificate, key
+
+
+def test_a_protected_mail_is_opened_and_verified_by_openssl_and_tells_others_nothing(
+    box: tuple[Box, Mailer], tmp_path: Path
+) -> None:
+    handler, mailer = box
+    ours, our_key = a_certificate(tmp_path, "us")
+    theirs, their_key = a_certificate(tmp_path, "them")
+    channel = EmailChannel(mailer, "csirt@example.net", Smime(certificate=ours, key=our_key, to=theirs))
+    channel.send(a_report(), b'{"secret":1}', "application/json")
+    (mail,) = handler.mails
+    assert b"beacon" not in mail.content
+    (tmp_path / "mail.eml").write_bytes(mail.content)
+    decrypt = ["openssl", "cms", "-decrypt", "-in", "mail.eml", "-recip", str(theirs), "-inkey", str(their_key)]
+    subprocess.run([*decrypt, "-out", "signed.eml"], cwd=tmp_path, check=True, capture_output=True)
+    verify = ["openssl", "cms", "-verify", "-in", "signed.eml", "-CAfile", str(ours), "-purpose", "any"]
+    opened = subprocess.run(verify, cwd=tmp_path, check=True, capture_output=True).stdout
+    document = next(part for part in message_from_bytes(opened).walk() if part.get_filename())
+    assert document.get_payload(decode=True) == b'{"secret":1}'
 
 
 @pytest.mark.parametrize(("answer", "permanent"), [("451 later", False), ("554 no", True)])
