@@ -175,7 +175,7 @@ def test_from_the_first_packet_to_the_revoked_order(
         # An infected host calls home. It is seen; nobody here may stop it on their own.
         def reported() -> bool:
             assert network.beacon(4)
-            return bool(host.ask("report", "list")) and host.ask("report", "list")[0]["state"] == "acknowledged"
+            return "acknowledged" in {each["state"] for each in host.ask("report", "list")}
 
         wait_for(reported, 60, "the incident is reported and the report acknowledged", watching)
         (incident,) = host.ask("incidents", "list")

@@ -1,7 +1,6 @@
 """The TAXII client against servers nobody here wrote: medallion 3.0.0, and OpenTAXII 0.9.3, which falls over SCOs."""
 
 import json
-import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from taxii_peers import Peer, medallion, opentaxii
+from taxii_peers import Peer, installed, medallion, opentaxii
 
 from tapwarden.agent.coordinate.taxii import MEDIA_TYPE, StixObject, TaxiiClient, TaxiiError, envelope
 from tapwarden.agent.coordinate.taxii_channel import TaxiiChannel
@@ -30,10 +29,7 @@ AT = "2026-11-24T08:00:00.000Z"
 
 @pytest.fixture(scope="module")
 def peers(top: Path) -> Path:
-    done = subprocess.run(
-        [str(top / "tools/taxii-peers.sh")], stdout=subprocess.PIPE, text=True, check=True, timeout=110
-    )
-    return Path(done.stdout.strip())
+    return installed(top)
 
 
 @pytest.fixture(scope="module", params=[medallion, opentaxii], ids=["medallion", "opentaxii"])

@@ -13,6 +13,7 @@ import httpx
 import postgresql
 import pytest
 from certificates import Authority
+from taxii_peers import installed
 
 from tapwarden.agent.coordinate.taxii import MEDIA_TYPE, StixObject, TaxiiClient, TaxiiError
 from tapwarden.agent.coordinate.taxii_poll import Poller
@@ -123,12 +124,9 @@ print(json.dumps({
 def test_taxii2_client_finds_its_collections_pushes_pages_and_is_kept_to_its_rights(
     top: Path, url: str, officer: httpx.Client
 ) -> None:
-    peers = subprocess.run(
-        [str(top / "tools/taxii-peers.sh")], stdout=subprocess.PIPE, text=True, check=True, timeout=110
-    )
     for _ in range(3):
         assert officer.post("/api/v1/orders", json=ORDER).status_code == 201
-    python = Path(peers.stdout.strip()) / "medallion/bin/python"
+    python = installed(top) / "medallion/bin/python"
     command = [str(python), "-c", CLIENT, url, AGENT, json.dumps(note())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
