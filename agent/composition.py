@@ -191,6 +191,7 @@ def composed(config: Config, layout: Layout, *, detected_at: DetectedAt = first_
                 cases=cases,
                 events=events,
                 orders=orders.orders(limit=10_000),
+                appeals=appeals.appeals(limit=10_000),
                 drills=office.drills(),
                 figures=office.statistics,
                 grades=graded,

@@ -17,10 +17,15 @@ REPORT_WITHIN = timedelta(hours=24)
 
 def complaints(facts: Facts) -> Judgement:
     """D1."""
+    public, site = facts.config.appeals.public, facts.config.mitigation.notify.site
     sinkhole = facts.config.mitigation.sinkhole
-    if not sinkhole.enabled:
-        return Standing.NOT_USED, "no sinkhole is switched on; who is concerned sees no page of ours"
-    return met(bool(sinkhole.contact), f"the sinkhole's page names {sinkhole.contact or 'nobody'}")
+    link = f"the sinkhole's page leads to {site or 'no form'}" if sinkhole.enabled else "no sinkhole is switched on"
+    form = "anybody can complain at /complaint" if public else "the public form is off (appeals.public)"
+    linked = bool(site) or not sinkhole.enabled
+    standing = (
+        Standing.MET if public and linked else Standing.PARTLY if public or sinkhole.contact else Standing.NOT_MET
+    )
+    return standing, f"{form}; {link}; {len(facts.appeals)} complaints taken"
 
 
 def three_logs(facts: Facts) -> Judgement:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from tapwarden.agent.config import Config
 from tapwarden.agent.report.profile import Profile
 from tapwarden.agent.report.reporter import Reporter
+from tapwarden.model.appeal import Appeal
 from tapwarden.model.decision import Action, AuditRecord, Decision
 from tapwarden.model.errors import StoreError
 from tapwarden.model.event import EventQuery
@@ -35,6 +36,7 @@ class Facts:
     timers: Sequence[StageTimer]
     departures: Sequence[Departure]
     orders: Sequence[Order]
+    appeals: Sequence[Appeal]
     drills: Sequence[DrillResult]
     figures: Statistics
     grades: Callable[[Incident], Mapping[str, Grade]]
@@ -60,6 +62,7 @@ def gather(
     cases: CaseStore,
     events: EventStore,
     orders: Sequence[Order],
+    appeals: Sequence[Appeal],
     drills: Sequence[DrillResult],
     figures: Callable[[Period, datetime], Statistics],
     grades: Callable[[Incident], Mapping[str, Grade]],
@@ -87,6 +90,7 @@ def gather(
         timers=cases.timers(running=True, limit=MOST),
         departures=cases.departures(limit=MOST),
         orders=orders,
+        appeals=appeals,
         drills=drills,
         figures=figures(Period.QUARTER, now),
         grades=grades,

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from tapwarden.agent.compliance.facts import Facts
 from tapwarden.agent.compliance.judging import Judgement, Rule, listed, met
+from tapwarden.model.appeal import OPEN_APPEALS
 from tapwarden.model.decision import AuthorityKind, Measure
 from tapwarden.model.incident import IncidentState, Ownership
 from tapwarden.model.office import Standing
@@ -120,11 +121,16 @@ def fed_back(facts: Facts) -> Judgement:
 
 
 def appeals(facts: Facts) -> Judgement:
-    """M13: each measure is undone by one command; the public form is the sinkhole page's."""
-    contact = facts.config.mitigation.sinkhole.contact or facts.reporter.contact_24x7
-    undone = sum(one.ended_at is not None for one in facts.actions)
-    text = f"contact told to those concerned: {contact or 'none'}; {undone} measures ended or were taken back"
-    return met(bool(contact), text, otherwise=Standing.NOT_MET)
+    """M13."""
+    terms, now = facts.config.appeals, facts.now
+    late = [one.number for one in facts.appeals if one.state in OPEN_APPEALS and one.answer_due < now]
+    slow = [one.number for one in facts.appeals if one.acknowledged_at > one.ack_due]
+    bare = [one.number for one in facts.appeals if one.answered_at and not one.reasons]
+    text = (
+        f"{len(facts.appeals)} complaints: {len(late)} answers overdue, {len(slow)} acknowledged late, {len(bare)} "
+        f"without reasons; answered within {terms.decision_days} working days, filed within {terms.filing_days}"
+    )
+    return met(not late and not slow and not bare, text)
 
 
 def local_measures(facts: Facts) -> Judgement:
