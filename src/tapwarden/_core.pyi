@@ -245,6 +245,17 @@ class EventSummary:
         unit_us: int,
     ) -> None:
         """Count a block's matching rows. Raises DamagedBlock, and then nothing of it is counted."""
+    def stretch(self, first: int, last: int, since_us: int, unit_us: int) -> int | None:
+        """The stretch that all rows between these numbers are in: where there is one, ``add_in`` will do."""
+    def add_in(
+        self,
+        filter: EventFilter,
+        pieces: Sequence[tuple[int, bytes]],
+        rows: int,
+        span: tuple[int, int] | None,
+        stretch: int,
+    ) -> None:
+        """Count a block's matching rows, all of which are in this stretch: the filter's columns will do."""
     def add_tally(self, tally: bytes, kinds: Sequence[str]) -> None: ...
     @property
     def rows(self) -> int: ...

@@ -77,7 +77,8 @@ class Selection:
             return True
         return self._asked.possible(pieces(self._connection, block, self._blooms))
 
-    def pieces(self, block: Block) -> tuple[Pieces, Span | None]:
+    def pieces(self, block: Block, *, filter_only: bool = False) -> tuple[Pieces, Span | None]:
         """What to ask of a block, and the span where only a part of the block is within."""
         cut = block.cut(self._span)
-        return pieces(self._connection, block, self._columns if cut is None else self._cut_columns), cut
+        columns = self._asked.columns if filter_only else self._columns
+        return pieces(self._connection, block, columns if cut is None else self._cut_columns), cut

@@ -80,9 +80,14 @@ def _add_blocks(
         if block.run in tallied:
             continue
         try:
-            if selection.possible(block):
-                pieces, cut = selection.pieces(block)
+            if not selection.possible(block):
+                continue
+            stretch = summary.stretch(block.first, block.last, since_us, unit_us)
+            pieces, cut = selection.pieces(block, filter_only=stretch is not None)
+            if stretch is None:
                 summary.add(asked, pieces, block.rows, cut, since_us, unit_us)
+            else:
+                summary.add_in(asked, pieces, block.rows, cut, stretch)
         except core.DamagedBlock:
             damage(partition, block.id)
 

@@ -347,6 +347,29 @@ impl EventSummary {
         .map_err(damaged)
     }
 
+    fn stretch(&self, first: u64, last: u64, since_us: i64, unit_us: i64) -> Option<i64> {
+        self.summary.stretch(first, last, PartClock { since_us, unit_us })
+    }
+
+    #[pyo3(signature = (filter, pieces, rows, span, stretch))]
+    fn add_in(
+        &mut self,
+        py: Python<'_>,
+        filter: &EventFilter,
+        pieces: Given,
+        rows: usize,
+        span: Span,
+        stretch: i64,
+    ) -> PyResult<()> {
+        let (summary, filter) = (&mut self.summary, &filter.filter);
+        py.allow_threads(|| {
+            with_pieces(&pieces, |pieces| {
+                summary.add_in(filter, pieces, rows, span, stretch)
+            })
+        })
+        .map_err(damaged)
+    }
+
     fn add_tally(&mut self, py: Python<'_>, tally: PyBackedBytes, kinds: Vec<PyBackedStr>) -> PyResult<()> {
         let kinds: Vec<Vec<u8>> = kinds
             .iter()

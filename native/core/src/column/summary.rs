@@ -187,6 +187,37 @@ impl Summary {
         Ok(())
     }
 
+    /// The stretch that all rows between these numbers are in: where there is one, [`Summary::add_in`] will do.
+    pub fn stretch(&self, first: u64, last: u64, clock: super::part::PartClock) -> Option<i64> {
+        let Counted::Stretches(each_us) = self.counted else {
+            return None;
+        };
+        let of = |number: u64| {
+            let elapsed = ((number >> HASH_BITS) as i64).saturating_mul(clock.unit_us);
+            clock.since_us.saturating_add(elapsed).div_euclid(each_us)
+        };
+        (of(first) == of(last)).then(|| of(first))
+    }
+
+    /// Count a block's matching rows, all of which are in this stretch of time. Looks at no times but for a span.
+    ///
+    /// # Errors
+    /// When a column is damaged; nothing of the block is counted then.
+    pub fn add_in(
+        &mut self,
+        filter: &Filter,
+        pieces: Pieces<'_>,
+        rows: usize,
+        span: Span,
+        stretch: i64,
+    ) -> Result<(), Damaged> {
+        let matching = filter.rows(pieces, rows, span)?;
+        let count = matching.iter().filter(|keep| **keep).count() as u64;
+        *self.stretches.entry(stretch).or_default() += count;
+        self.rows += count;
+        Ok(())
+    }
+
     fn add_values(&mut self, field: Field, pieces: Pieces<'_>, matching: &[bool]) -> Result<(), Damaged> {
         let values = Values::read(pieces.get(field.column())?)?;
         let mut counts = vec![0u64; values.len() + 1];
