@@ -66,6 +66,10 @@ class Series:
         """The index that is written to, as far as we know."""
         return self._current
 
+    def has(self, index: str) -> bool:
+        """Whether this is one of its indices, as far as we know."""
+        return index == self._current or index in self._older
+
     def prepare(self) -> None:
         """Template and first index, unless they are there."""
         with talking("prepare the indices"):

@@ -184,14 +184,14 @@ class ElasticEventStore:
     def _settle_roll_over(self, written: "Written", outcome: Outcome) -> int:
         """Another writer started a new index meanwhile: what the one before had already is removed from it again."""
         twice = 0
-        for index, ids in outcome.created.items():
-            name = index.removeprefix(".ds-")
-            for series_name, expected in written.indices.items():
-                if index == expected or not name.startswith(f"{series_name}-"):
+        elsewhere = {index: ids for index, ids in outcome.created.items() if index not in written.indices.values()}
+        for series_name, expected in written.indices.items() if elsewhere else ():
+            series = self.partitions.series(self._class_of_series[series_name])
+            series.learn()
+            self._refresh()
+            for index, ids in elsewhere.items():
+                if not series.has(index):
                     continue
-                series = self.partitions.series(self._class_of_series[series_name])
-                series.learn()
-                self._refresh()
                 stored = series.holding([expected], ids)
                 if stored:
                     self._bulk.delete(index, sorted(stored))
