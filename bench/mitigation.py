@@ -66,7 +66,7 @@ backend = polling
 maxretry = 1
 findtime = 600
 bantime = 3600
-action = nftables-allports[name=bench]
+action = nftables-allports[name=bench, protocol=udp]
 """
 FILTER = """[Definition]
 failregex = "src_ip":"<HOST>".*"signature_id":{port}\\b
@@ -288,6 +288,7 @@ def fail2ban(net: Net, folder: Path) -> Iterator[Running]:
     (folder / "log").mkdir(exist_ok=True)
     (folder / "log" / "eve.json").touch()
     (etc / "jail.conf").write_text(JAIL.format(eve=folder / "log" / "eve.json"))
+    (etc / "fail2ban.local").write_text("[Definition]\ndbfile = None\n")
     (etc / "filter.d" / "bench.conf").write_text(FILTER.format(port=THEIRS))
     sock, pid = folder / "f2b.sock", folder / "f2b.pid"
     inner = ["fail2ban-server", "-f", "-c", str(etc), "-s", str(sock), "-p", str(pid), "--logtarget", "STDOUT"]
