@@ -41,6 +41,10 @@ MAX_WAITING_MATTERS = 20_000
 
 BURST = 256
 """Matters decided in one transaction."""
+TAKEN_EVENTS = 5000
+"""Events of deliveries that are carried together."""
+WRITTEN_AT_ONCE = 16
+"""Drafts in one transaction: what is to be blocked waits no longer than for these."""
 MAX_UNWRITTEN = 2000
 """Incidents whose clocks and drafts wait while others are to be blocked."""
 
@@ -93,14 +97,15 @@ class Pipeline:
 
     # the path
 
-    def carry(self, delivery: Delivery) -> None:
-        """One delivery, from the collector to the report that the outbox sends."""
-        for event in delivery.events:
-            for enrichment in self._enrichments:
-                enrichment.observe(event)
-        self._write_out(delivery.events)
-        self._wait_for_store(delivery)
-        self._untriaged.extend(group_alerts(delivery.events, self._badges))
+    def carry(self, *deliveries: Delivery) -> None:
+        """Deliveries, from the collector to the report that the outbox sends; many are carried as one."""
+        for delivery in deliveries:
+            for event in delivery.events:
+                for enrichment in self._enrichments:
+                    enrichment.observe(event)
+            self._write_out(delivery.events)
+            self._wait_for_store(delivery)
+            self._untriaged.extend(group_alerts(delivery.events, self._badges))
         self.catch_up()
 
     def catch_up(self) -> None:
@@ -185,14 +190,15 @@ class Pipeline:
     def _write_up(self) -> None:
         """Clocks and drafts: once nothing waits to be blocked, or too much waits to be written."""
         while self._unwritten and (self._queue.empty() or len(self._unwritten) > MAX_UNWRITTEN):
-            incident_id, outcome = self._unwritten.popitem()
-            try:
-                self._desk.write_up(outcome)
-            except RefusedError as error:
-                log.warning("incident=%s report=draft reason=%r", incident_id, str(error))
-            except StoreError:
-                self._unwritten[incident_id] = outcome
-                raise
+            part = dict(islice(self._unwritten.items(), WRITTEN_AT_ONCE))
+            with self._cases.transaction():
+                for incident_id, outcome in part.items():
+                    try:
+                        self._desk.write_up(outcome)
+                    except RefusedError as error:
+                        log.warning("incident=%s report=draft reason=%r", incident_id, str(error))
+            for incident_id in part:
+                del self._unwritten[incident_id]
 
     # around it
 
@@ -217,25 +223,35 @@ class Pipeline:
         """Carry what is handed in until ``finish``; meant for a thread of its own."""
         self.catch_up()  # with what an earlier process left
         while True:
+            taken = self._take()
+            deliveries = [delivery for delivery in taken if delivery is not None]
             try:
-                delivery, taken = self._queue.get(timeout=RETRY_S), True
-            except queue.Empty:
-                delivery, taken = Delivery(()), False
-            if delivery is None:
-                self._queue.task_done()
-                break
-            try:
-                self.carry(delivery)
+                self.carry(*deliveries)
             except Exception:
                 # The boundary of the task: one batch that cannot be carried must not end the watch.
                 self._counts["path.failures"] += 1
-                log.exception("path=failed events=%d", len(delivery.events))
+                log.exception("path=failed events=%d", sum(len(delivery.events) for delivery in deliveries))
                 self._health.set("path", "degraded", "a batch could not be carried; see the log")
             finally:
-                if taken:
+                for _ in taken:
                     self._queue.task_done()
+            if None in taken:
+                break
         self._failed_at.clear()
         self.catch_up()
+
+    def _take(self) -> list[Delivery | None]:
+        """What waits: behind a burst the path has many small deliveries, and carries them together."""
+        taken: list[Delivery | None] = []
+        try:
+            taken.append(self._queue.get(timeout=RETRY_S))
+            events = len(taken[0].events) if taken[0] else 0
+            while taken[-1] is not None and events < TAKEN_EVENTS:
+                taken.append(more := self._queue.get_nowait())
+                events += len(more.events) if more else 0
+        except queue.Empty:
+            pass
+        return taken
 
     def wait_until_carried(self) -> None:
         """Wait until everything handed in so far is carried."""

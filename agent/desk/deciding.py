@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -108,8 +108,9 @@ class Deciding:
             for decision in proposed:
                 self._begin(decision)
             actions = []
+            lifted = self._means.lifted()
             for decision in proposed:
-                settled = self._needing(decision, self._weighed(decision, since=began))
+                settled = self._needing(decision, self._weighed(decision, since=began), lifted)
                 self._store(settled)
                 planned = plan(settled, self._means.mitigators, now, dry_run=self._means.dry_run)
                 if missing := still_needed(settled, 0):
@@ -164,9 +165,9 @@ class Deciding:
             subject, at = decision.incident_id, decision.decided_at
             self._cases.audit(actor=authority.name, verb="decide", subject=subject, detail=detail, at=at)
 
-    def _needing(self, decision: Decision, impact: Impact) -> Decision:
-        """The decision with how many people it needs, and why."""
-        need = self._needed(decision, impact)
+    def _needing(self, decision: Decision, impact: Impact, lifted: Collection[str] | None = None) -> Decision:
+        """The decision with how many people it needs, and why; ``lifted`` where that was asked for already."""
+        need = self._needed(decision, impact, self._means.lifted() if lifted is None else lifted)
         if decision.people_needed and need.people <= decision.people_needed:
             return decision
         return replace(
@@ -198,10 +199,10 @@ class Deciding:
             del self._looks[decision.id]
         return impact or unknown
 
-    def _needed(self, decision: Decision, impact: Impact) -> Need:
+    def _needed(self, decision: Decision, impact: Impact, lifted: Collection[str]) -> Need:
         """How many people the decision takes: two for what a complaint let go, however little it reaches."""
         need = people_needed(decision, impact, self._means.rules)
-        if need.people >= 2 or decision.measure is Measure.NOTIFY or not (lifted := self._means.lifted()):
+        if need.people >= 2 or decision.measure is Measure.NOTIFY or not lifted:
             return need
         again = [target for target in decision.targets if f"{target.type.value} {target.value}" in lifted]
         return replace(need, people=2, because=f"{again[0].value} was let go because of a complaint") if again else need
