@@ -7,7 +7,7 @@ CARGO   := cd native && cargo
 IFACE   ?=
 PCAP    ?=
 
-.PHONY: help run test pictures lint types conformance bench bench-store elasticsearch fuzz format clean
+.PHONY: help run test pictures lint types conformance bench bench-store bench-mitigation elasticsearch fuzz format clean
 
 help:
 	@echo "make run               set up and start Tapwarden on this host (IFACE=eth0 for another interface)"
