@@ -1,6 +1,7 @@
 //! Frames in, records out.
 
 mod due;
+mod language;
 mod packets;
 mod reload;
 mod toy;

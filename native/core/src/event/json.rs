@@ -55,6 +55,12 @@ impl<'a> Json<'a> {
         integer(self.out, value.into());
     }
 
+    /// A text member with such a key.
+    pub fn str_named(&mut self, key: &str, value: impl AsRef<[u8]>) {
+        self.foreign_key(key);
+        text(self.out, value.as_ref());
+    }
+
     /// `{`, as the top value or an array element.
     pub fn open(&mut self) {
         self.separate();

@@ -102,6 +102,11 @@ fn flatten(
         if inner.trim().is_empty() {
             return Err("a list is empty".into());
         }
+        // A comma may end the list.
+        let inner = inner
+            .strip_suffix(',')
+            .filter(|inner| !inner.is_empty())
+            .unwrap_or(inner);
         for item in split_list(inner)? {
             flatten(item, negated, variables, depth + 1, out)?;
         }

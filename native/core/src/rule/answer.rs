@@ -79,6 +79,7 @@ impl<'a, 'p> Look<'a, 'p> {
 
     fn buffer(&self, group: &BufferGroup, slot: usize, over: bool, work: &mut Work) -> Answer {
         let spec = &self.protocol.buffers[slot];
+        let mut there = false;
         for index in 0.. {
             let Some(buffer) = self.transaction.buffer(slot, self.direction, index) else {
                 break;
@@ -92,9 +93,13 @@ impl<'a, 'p> Look<'a, 'p> {
             if group_fits(group, &subject, work) {
                 return Answer::Holds;
             }
+            there = true;
             if !spec.multi {
                 break;
             }
+        }
+        if over && !there && group.chain.holds_on_absence() {
+            return Answer::Holds;
         }
         let of_files = spec.name.starts_with("file.");
         if of_files {

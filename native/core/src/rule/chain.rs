@@ -31,6 +31,12 @@ impl Chain {
         self.conditions.is_empty()
     }
 
+    /// It holds as well where the buffer is not there.
+    pub fn holds_on_absence(&self) -> bool {
+        let absent = |condition: &Condition| matches!(condition, Condition::Absent { .. });
+        self.conditions.iter().any(absent)
+    }
+
     /// Tell contents and expressions whether later conditions are relative to them. Call it once all are there.
     pub fn finish(&mut self) {
         for at in 0..self.conditions.len() {
@@ -49,7 +55,9 @@ impl Chain {
                 | Condition::Asn1(_)
                 | Condition::Size(_)
                 | Condition::Dataset(_)
-                | Condition::Datarep(_) => (false, false),
+                | Condition::Datarep(_)
+                | Condition::Entropy(_)
+                | Condition::Absent { .. } => (false, false),
             };
             if relative {
                 self.mark_base_of(at, needs_retry);
@@ -106,6 +114,70 @@ pub enum Condition {
     Datarep(DatarepTest),
     /// `asn1`
     Asn1(Asn1),
+    /// `entropy`
+    Entropy(Entropy),
+    /// `absent`: the buffer is not there, or (`or_else`) the other conditions hold on it.
+    Absent {
+        /// It may be there.
+        or_else: bool,
+    },
+}
+
+/// `entropy`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Entropy {
+    /// Of this many octets; 0 is all.
+    pub octets: u32,
+    /// Where they begin.
+    pub offset: u32,
+    /// The comparison: `Less` to `GreaterOrEqual`.
+    pub compare: ByteCompare,
+    /// It must not hold.
+    pub negated: bool,
+    /// Bits an octet, 0 to 8.
+    pub value: f64,
+}
+
+impl Entropy {
+    /// Shannon's entropy of the octets asked for, in bits an octet; `None` when there are too few.
+    pub fn of(&self, octets: &[u8]) -> Option<f64> {
+        let octets = octets.get(self.offset as usize..)?;
+        let octets = match self.octets {
+            0 => octets,
+            octets_asked => octets.get(..octets_asked as usize)?,
+        };
+        let mut counts = [0u32; 256];
+        for &octet in octets {
+            counts[usize::from(octet)] += 1;
+        }
+        let of_one = |count: u32| {
+            let share = f64::from(count) / octets.len() as f64;
+            share * share.log2()
+        };
+        Some(
+            -counts
+                .into_iter()
+                .filter(|&count| count > 0)
+                .map(of_one)
+                .sum::<f64>(),
+        )
+    }
+
+    /// Whether it holds.
+    pub fn matches(&self, octets: &[u8]) -> bool {
+        let Some(found) = self.of(octets) else {
+            return false;
+        };
+        let holds = match self.compare {
+            ByteCompare::Less => found < self.value,
+            ByteCompare::LessOrEqual => found <= self.value,
+            ByteCompare::Greater => found > self.value,
+            ByteCompare::GreaterOrEqual => found >= self.value,
+            // What was calculated is hardly ever exactly what was written.
+            _ => (found - self.value).abs() < 1e-9,
+        };
+        holds != self.negated
+    }
 }
 
 /// Octets that must be there, or must not.
@@ -254,7 +326,7 @@ pub struct Pcre {
     /// A later condition is relative to this one.
     pub relative_next: bool,
     /// What is kept of a match: group number i + 1 goes to `captures[i]`.
-    pub captures: Vec<Capture>,
+    pub captures: Vec<Option<Capture>>,
 }
 
 /// Where a captured group goes.

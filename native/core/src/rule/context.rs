@@ -1,6 +1,7 @@
 //! What all rules of a load share: variables, classifications, references, names, datasets, what was read already.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::state::Names;
@@ -66,8 +67,45 @@ pub struct Classification {
     pub priority: u8,
 }
 
+/// The countries of addresses: a MaxMind database.
+pub struct Countries(maxminddb::Reader<Vec<u8>>);
+
+impl std::fmt::Debug for Countries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Countries")
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Located<'d> {
+    #[serde(borrow)]
+    country: Option<Country<'d>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Country<'d> {
+    iso_code: Option<&'d str>,
+}
+
+impl Countries {
+    /// # Errors
+    /// It is no such database.
+    pub fn new(octets: Vec<u8>) -> Result<Countries, String> {
+        let reader = maxminddb::Reader::from_source(octets).map_err(|error| error.to_string())?;
+        Ok(Countries(reader))
+    }
+
+    /// The ISO code of an address's country.
+    pub fn country(&self, address: IpAddr) -> Option<&str> {
+        let found: Located<'_> = self.0.lookup(address).ok()?;
+        found.country?.iso_code
+    }
+}
+
 /// Shared by all rules of a load.
 pub struct Context {
+    /// Read when the first rule asks for a country.
+    countries: Option<Result<Arc<Countries>, String>>,
     /// Address variables.
     pub address_vars: BTreeMap<String, String>,
     /// Port variables.
@@ -107,9 +145,32 @@ impl std::fmt::Debug for Context {
 }
 
 impl Context {
+    /// The countries of addresses, as the configuration's database has them.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be used.
+    pub fn countries(&mut self) -> Result<Arc<Countries>, String> {
+        if let Some(known) = &self.countries {
+            return known.clone();
+        }
+        let path = self.config.detect.geoip_database.clone();
+        let read = match path.as_str() {
+            "" => Err("there is no GeoIP database".to_string()),
+            path => self
+                .files
+                .read(path)
+                .and_then(Countries::new)
+                .map(Arc::new)
+                .map_err(|reason| format!("the GeoIP database {path}: {reason}")),
+        };
+        self.countries = Some(read.clone());
+        read
+    }
+
     /// What a configuration says; its files are read through `files`. Problems with them are returned as texts.
     pub fn new(config: &Config, files: Box<dyn Files>, base_dir: &str) -> (Context, Vec<String>) {
         let mut context = Context {
+            countries: None,
             address_vars: config.address_vars.clone(),
             port_vars: config.port_vars.clone(),
             config: config.clone(),

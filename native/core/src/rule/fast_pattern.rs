@@ -45,7 +45,10 @@ pub fn choose(payload: &Chain, groups: &[BufferGroup]) -> Option<FastPattern> {
         groups
             .iter()
             .enumerate()
-            .filter(|(_, group)| matches!(group.place, Place::Transaction(_)))
+            // Where the buffer may be missing nothing is found in it.
+            .filter(|(_, group)| {
+                matches!(group.place, Place::Transaction(_)) && !group.chain.holds_on_absence()
+            })
             .map(|(at, group)| (PatternPlace::Group(at), &group.chain.conditions)),
     );
     let mut candidates: SmallVec<[(FastPattern, &Content); 8]> = SmallVec::new();

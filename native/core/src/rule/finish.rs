@@ -48,6 +48,25 @@ pub fn carriers(
     }
 }
 
+/// Whether the header's protocols carry what the rule looks at.
+///
+/// # Errors
+/// They do not.
+pub fn check_carriers(builder: &Builder<'_>, header: &Header) -> Result<(), Fault> {
+    for group in &builder.groups {
+        let carrier = match group.sticky.place {
+            Where::Packet(buffer) => buffer.carrier(),
+            // Files over UDP there are none.
+            Where::Transaction => (group.sticky.name == "file.data").then_some(TCP),
+        };
+        if carrier.is_some_and(|carrier| !header.protocols.contains(carrier)) {
+            let name = group.sticky.name;
+            return Err(format!("{name} is not in packets of the header's protocol").into());
+        }
+    }
+    Ok(())
+}
+
 /// Buffers with where they are, and the rule's direction as far as they tell it.
 ///
 /// # Errors
@@ -159,11 +178,15 @@ pub fn payload_on(builder: &Builder<'_>, header: &Header) -> Result<PayloadOn, F
 ///
 /// # Errors
 /// What cannot match, or does not fit together.
-pub fn check(builder: &Builder<'_>, groups: &[BufferGroup]) -> Result<(), Fault> {
-    let on_transactions = groups
-        .iter()
-        .any(|group| matches!(group.place, Place::Transaction(_)));
-    if builder.requires_packet && on_transactions {
+pub fn check(builder: &Builder<'_>, header: &Header, groups: &[BufferGroup]) -> Result<(), Fault> {
+    let on_transactions = !builder.transaction.is_empty()
+        || groups
+            .iter()
+            .any(|group| matches!(group.place, Place::Transaction(_)));
+    let on_packets = builder.requires_packet
+        || header.protocols.packet_only
+        || builder.flow.is_some_and(|flow| flow.no_stream);
+    if on_packets && on_transactions {
         return Err(Fault::hinted(
             "conditions on packets (dsize, flags, ttl, ...) and on the application layer exclude each other",
             "write two rules with a flowbit between them",
@@ -178,6 +201,7 @@ pub fn check(builder: &Builder<'_>, groups: &[BufferGroup]) -> Result<(), Fault>
     }
     for group in groups {
         check_size(group)?;
+        check_absence(group)?;
     }
     if builder.fingerprint && !matches!(builder.app, "" | "tls" | "quic") {
         return Err(format!(
@@ -189,29 +213,25 @@ pub fn check(builder: &Builder<'_>, groups: &[BufferGroup]) -> Result<(), Fault>
     if builder.file
         && !matches!(
             builder.app,
-            "" | "http" | "http1" | "http2" | "smtp" | "ftp" | "ftp-data" | "smb" | "nfs"
+            "" | "http" | "http1" | "http2" | "smtp" | "ftp-data" | "smb" | "nfs"
         )
     {
         return Err(format!("the protocol {} carries no files", builder.app).into());
     }
-    if builder.app == "http2" && asks_for_a_name(builder) {
+    if builder.app == "http2" && asks_for_a_name(builder, groups) {
         return Err("files of HTTP/2 have no name".into());
     }
     Ok(())
 }
 
 /// Whether a rule asks for the name of a file.
-fn asks_for_a_name(builder: &Builder<'_>) -> bool {
+fn asks_for_a_name(builder: &Builder<'_>, groups: &[BufferGroup]) -> bool {
     let names = |test: &FileTest| matches!(test, FileTest::Name(..) | FileTest::Extension(..));
     let tested = builder.transaction.iter().any(|condition| match condition {
         TxCondition::File(tests) => tests.iter().any(names),
         _ => false,
     });
-    tested
-        || builder
-            .groups
-            .iter()
-            .any(|group| group.sticky.name == "file.name")
+    tested || groups.iter().any(|group| group.name == "file.name")
 }
 
 /// Octets that the contents of a chain need, when there can be at most `most`; counted as Suricata counts them, so that
@@ -250,6 +270,32 @@ fn required_octets(conditions: &[Condition], most: i64) -> i64 {
     }
 }
 
+/// `absent` stands alone, `absent:or_else` does not.
+fn check_absence(group: &BufferGroup) -> Result<(), Fault> {
+    let mut others = 0;
+    let mut absent = None;
+    for condition in &group.chain.conditions {
+        match condition {
+            Condition::Absent { or_else } => absent = Some(absent.unwrap_or(true) && *or_else),
+            Condition::Content(content)
+                if content.fast_pattern.is_some() && group.chain.holds_on_absence() =>
+            {
+                return Err(
+                    format!("a fast_pattern cannot be in {}, which may be absent", group.name).into(),
+                );
+            }
+            _ => others += 1,
+        }
+    }
+    match absent {
+        Some(false) if others > 0 => {
+            Err(format!("{} is absent and asked for something else", group.name).into())
+        }
+        Some(true) if others == 0 => Err("absent:or_else needs another condition on the buffer".into()),
+        _ => Ok(()),
+    }
+}
+
 /// `bsize` against the contents.
 fn check_size(group: &BufferGroup) -> Result<(), Fault> {
     for condition in &group.chain.conditions {
@@ -257,12 +303,12 @@ fn check_size(group: &BufferGroup) -> Result<(), Fault> {
             continue;
         };
         let most = match *test {
-            NumberTest::Equal(n) | NumberTest::LessOrEqual(n) => n,
-            NumberTest::Less(n) | NumberTest::Between(_, n) => n - 1,
+            // A bound that is excluded counts as one that is not, and `<=` is not looked at: as Suricata has it.
+            NumberTest::Equal(n) | NumberTest::Less(n) | NumberTest::Between(_, n) => n,
             _ => continue,
         };
         let need = required_octets(&group.chain.conditions, most);
-        if group.transforms.is_empty() && need > most {
+        if need > most {
             return Err(format!(
                 "the contents of {} need {need} octets, its size is at most {most}",
                 group.name

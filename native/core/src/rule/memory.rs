@@ -28,7 +28,7 @@ pub struct FlowDetect {
     /// Flow numbers.
     pub(super) integers: SmallVec<[(u32, u32); 2]>,
     /// Captures kept with the flow.
-    pub(super) variables: Vec<(u32, Arc<[u8]>)>,
+    pub(super) variables: Variables,
     /// Address-only rules were run, by direction.
     pub(super) addresses_done: [bool; 2],
     /// Bits or numbers were changed since they were last shown.
@@ -53,14 +53,17 @@ impl FlowDetect {
 }
 
 impl FlowDetect {
-    /// Bits and numbers by name, as the JSON object records show as `metadata`; nothing where there are none.
-    pub(super) fn show(&self, names: &Names, out: &mut Vec<u8>) {
+    /// Bits, numbers and variables by name, with those of the packet, as the JSON object records show as `metadata`;
+    /// nothing where there are none.
+    pub(super) fn show(&self, names: &Names, of_packet: &Variables, out: &mut Vec<u8>) {
         out.clear();
-        if self.bits.is_empty() && self.integers.is_empty() {
+        let variables = self.variables.len() + of_packet.len();
+        if self.bits.is_empty() && self.integers.is_empty() && variables == 0 {
             return;
         }
         let mut json = Json::new(out);
         json.open();
+        show_variables(&mut json, "pktvars", names, of_packet);
         if !self.bits.is_empty() {
             json.open_array("flowbits");
             for (_, name) in self.bits.iter().filter_map(|bit| names.name(*bit)) {
@@ -77,8 +80,25 @@ impl FlowDetect {
             }
             json.close_object();
         }
+        show_variables(&mut json, "flowvars", names, &self.variables);
         json.close_object();
     }
+}
+
+/// Variables, each in an object of its own.
+fn show_variables(json: &mut Json<'_>, key: &str, names: &Names, variables: &Variables) {
+    if variables.is_empty() {
+        return;
+    }
+    json.open_array(key);
+    for (number, octets) in variables {
+        if let Some((_, name)) = names.name(*number) {
+            json.open();
+            json.str_named(name, octets);
+            json.close_object();
+        }
+    }
+    json.close_array();
 }
 
 /// Whose bit.
@@ -187,20 +207,31 @@ pub fn holds(
                 IntegerCompare::Greater => have > with,
             }
         }
-        StateTest::Variable {
-            name,
-            content,
-            negated,
-        } => {
-            let Some(flow) = flow else { return Some(false) };
-            let found = flow
-                .variables
-                .iter()
-                .any(|(known, octets)| known == name && memchr::memmem::find(octets, content).is_some());
-            found != *negated
+        StateTest::Variable { name, content } => {
+            flow.is_some_and(|flow| variable_contains(&flow.variables, *name, content))
         }
-        StateTest::Reputation { .. } => return None,
+        StateTest::PacketVariable { .. } | StateTest::Reputation { .. } => return None,
     })
+}
+
+/// Variables by number of their names.
+pub type Variables = Vec<(u32, Arc<[u8]>)>;
+
+/// Whether a variable is set and contains `content`.
+pub fn variable_contains(variables: &Variables, name: u32, content: &[u8]) -> bool {
+    let is = |(known, octets): &(u32, Arc<[u8]>)| {
+        *known == name && memchr::memmem::find(octets, content).is_some()
+    };
+    variables.iter().any(is)
+}
+
+/// Set a variable; what is over the bound is not kept.
+pub fn set_variable(variables: &mut Variables, name: u32, octets: Arc<[u8]>) {
+    match variables.iter().position(|(known, _)| *known == name) {
+        Some(at) => variables[at].1 = octets,
+        None if variables.len() < MAX_OF_FLOW => variables.push((name, octets)),
+        None => {}
+    }
 }
 
 fn integer(flow: &FlowDetect, name: u32) -> Option<u32> {

@@ -49,7 +49,6 @@ pub const APPLICATIONS: &[&str] = &[
     "ldap",
     "mdns",
     "ikev2",
-    "ssl",
 ];
 
 /// The version `requires` compares with: the language level that is understood.
@@ -142,21 +141,12 @@ fn is_there(protocol: &str) -> bool {
 const NOT_YET: &[&str] = &[
     "lua",
     "luajit",
-    "geoip",
     "cip_service",
     "modbus",
     "nfs_procedure",
     "nfs_version",
     "nfs.version",
     "frame",
-    "replace",
-    "nfq_set_mark",
-    "flow.bytes_toserver",
-    "flow.bytes_toclient",
-    "flow.pkts_toserver",
-    "flow.pkts_toclient",
-    "flowvar",
-    "pktvar",
     "filestore_max",
     "dnp3_data",
     "dnp3_func",
@@ -309,9 +299,11 @@ fn protocols(piece: Piece<'_>) -> Result<(Protocols, &'static str), Problem> {
         name => {
             let app = crate::app::PROTOCOLS
                 .iter()
+                // Names of applications are written small, unlike those of what carries them.
+                .filter(|_| name == piece.text)
                 .find(|protocol| protocol.name == name || protocol.aliases.contains(&name))
                 .map(|protocol| protocol.name)
-                .or_else(|| APPLICATIONS.iter().copied().find(|known| *known == name));
+                .or_else(|| APPLICATIONS.iter().copied().find(|known| *known == piece.text));
             let Some(app) = app else {
                 return Err(invalid(piece.at, "", format!("{name:?} is not a protocol")));
             };
@@ -320,7 +312,6 @@ fn protocols(piece: Piece<'_>) -> Result<(Protocols, &'static str), Problem> {
                 .copied()
                 .find(|known| *known == name)
                 .unwrap_or(app);
-            let app = if app == "ssl" { "tls" } else { app };
             protocols.any = true;
             return Ok((protocols, app));
         }

@@ -235,6 +235,22 @@ fn integer_order(signature: &Signature) -> u8 {
     }
 }
 
+/// Rules that capture variables come before those that ask for them.
+fn variable_order(signature: &Signature) -> u8 {
+    let asks = |test: &StateTest| {
+        matches!(
+            test,
+            StateTest::Variable { .. } | StateTest::PacketVariable { .. }
+        )
+    };
+    match (signature.captures, signature.state.iter().any(asks)) {
+        (true, false) => 0,
+        (true, true) => 1,
+        (false, true) => 2,
+        (false, false) => 3,
+    }
+}
+
 impl RuleSet {
     /// Group what was loaded.
     pub fn new(loaded: Loaded) -> RuleSet {
@@ -249,6 +265,7 @@ impl RuleSet {
                 action_order(signature.action),
                 bit_order(signature, |memory| memory == Memory::Flow),
                 integer_order(signature),
+                variable_order(signature),
                 bit_order(signature, |memory| memory != Memory::Flow),
                 signature.priority,
             )

@@ -167,6 +167,27 @@ pub enum PacketBuffer {
     Icmpv6Header,
 }
 
+impl PacketBuffer {
+    /// It is a header, not an address: rules on it are about packets.
+    pub fn is_header(self) -> bool {
+        !matches!(
+            self,
+            PacketBuffer::SourceAddress | PacketBuffer::DestinationAddress
+        )
+    }
+
+    /// The IP protocol that carries such a header; `None` where each does.
+    pub fn carrier(self) -> Option<u8> {
+        match self {
+            PacketBuffer::TcpHeader => Some(6),
+            PacketBuffer::UdpHeader => Some(17),
+            PacketBuffer::Icmpv4Header => Some(1),
+            PacketBuffer::Icmpv6Header => Some(58),
+            _ => None,
+        }
+    }
+}
+
 /// Where a group of conditions looks.
 #[derive(Clone, Debug)]
 pub enum Place {
@@ -522,6 +543,8 @@ pub struct Signature {
 
     /// What happens on a match, in order.
     pub effects: Vec<Effect>,
+    /// Its expressions capture variables.
+    pub captures: bool,
     /// `threshold`, if there is one.
     pub threshold: Option<Threshold>,
     /// `detection_filter`, if there is one.

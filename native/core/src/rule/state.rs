@@ -53,8 +53,13 @@ pub enum StateTest {
         name: u32,
         /// The content.
         content: Box<[u8]>,
-        /// It must not.
-        negated: bool,
+    },
+    /// `pktvar:NAME,content`: a variable captured on this packet contains this.
+    PacketVariable {
+        /// The packet variable.
+        name: u32,
+        /// The content.
+        content: Box<[u8]>,
     },
     /// `iprep`
     Reputation {
@@ -223,8 +228,10 @@ pub enum NameKind {
     HostBit,
     /// flowint
     FlowInt,
-    /// Variables captured by pcre.
-    Variable,
+    /// Variables of flows, captured by pcre.
+    FlowVariable,
+    /// Variables of packets, captured by pcre.
+    PacketVariable,
 }
 
 /// Names of bits and variables, numbered over the whole rule set.

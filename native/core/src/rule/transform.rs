@@ -4,6 +4,8 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use super::bytes::decode_base64;
+
 /// A transform, in Suricata's words.
 #[derive(Clone, Debug)]
 pub enum Transform {
@@ -35,6 +37,35 @@ pub enum Transform {
     StripPseudoHeaders,
     /// `casefold`
     CaseFold,
+    /// `from_base64`: what was decoded, or what was there where nothing can be.
+    FromBase64(FromBase64),
+    /// `domain`: the registered domain of a name (`example.co.uk`), by the public suffix list.
+    Domain,
+    /// `tld`: the public suffix of a name (`co.uk`).
+    TopLevelDomain,
+}
+
+/// What `from_base64` decodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FromBase64 {
+    /// At most this many encoded octets; 0 is all.
+    pub octets: u32,
+    /// Where they begin.
+    pub offset: u32,
+    /// What octets outside of the alphabet do.
+    pub mode: Base64Mode,
+}
+
+/// How strictly base64 is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Base64Mode {
+    /// Decoding ends at them (RFC 4648 section 3.3).
+    #[default]
+    Rfc4648,
+    /// They are left out (RFC 2045 section 6.8).
+    Rfc2045,
+    /// Nothing is decoded.
+    Strict,
 }
 
 impl Transform {
@@ -55,6 +86,9 @@ impl Transform {
             Transform::HeaderLowercase => "header_lowercase",
             Transform::StripPseudoHeaders => "strip_pseudo_headers",
             Transform::CaseFold => "casefold",
+            Transform::FromBase64(_) => "from_base64",
+            Transform::Domain => "domain",
+            Transform::TopLevelDomain => "tld",
         }
     }
 
@@ -90,6 +124,22 @@ impl Transform {
             Transform::ToUppercase => out.extend(octets.iter().map(u8::to_ascii_uppercase)),
             Transform::HeaderLowercase => header_lowercase(octets, out),
             Transform::StripPseudoHeaders => strip_pseudo_headers(octets, out),
+            Transform::FromBase64(options) => {
+                from_base64(*options, octets, out);
+                if out.is_empty() {
+                    out.extend_from_slice(octets);
+                }
+            }
+            Transform::Domain => {
+                if let Some(domain) = psl::domain(octets) {
+                    out.extend_from_slice(domain.as_bytes());
+                }
+            }
+            Transform::TopLevelDomain => {
+                if let Some(domain) = psl::domain(octets) {
+                    out.extend_from_slice(domain.suffix().as_bytes());
+                }
+            }
         }
     }
 
@@ -175,6 +225,29 @@ fn header_lowercase(octets: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+fn from_base64(options: FromBase64, octets: &[u8], out: &mut Vec<u8>) {
+    let Some(octets) = octets.get(options.offset as usize..) else {
+        return;
+    };
+    let most = match options.octets {
+        0 => octets.len(),
+        most => octets.len().min(most as usize),
+    };
+    let octets = &octets[..most];
+    let in_alphabet = |octet: &u8| octet.is_ascii_alphanumeric() || b"+/=".contains(octet);
+    match options.mode {
+        Base64Mode::Rfc4648 => decode_base64(octets, out),
+        Base64Mode::Rfc2045 => {
+            let clean: Vec<u8> = octets.iter().copied().filter(in_alphabet).collect();
+            decode_base64(&clean, out);
+        }
+        Base64Mode::Strict if octets.len() % 4 == 0 && octets.iter().all(in_alphabet) => {
+            decode_base64(octets, out);
+        }
+        Base64Mode::Strict => {}
+    }
+}
+
 fn strip_pseudo_headers(octets: &[u8], out: &mut Vec<u8>) {
     for line in octets.split_inclusive(|&octet| octet == b'\n') {
         if !line.starts_with(b":") {
@@ -214,12 +287,34 @@ mod tests {
                 "host: a\r\n",
             ),
             (Transform::DotPrefix, "", ""),
+            (Transform::Domain, "www.example.co.uk", "example.co.uk"),
+            (Transform::Domain, "com", ""),
+            (Transform::TopLevelDomain, "www.example.co.uk", "co.uk"),
+            (Transform::TopLevelDomain, "localhost", ""),
         ] {
             assert_eq!(applied(transform.clone(), octets), expected, "{transform:?}");
         }
         let mut out = Vec::new();
         Transform::ToMd5.apply(b"abc", &mut out);
         assert_eq!(out[..4], [0x90, 0x01, 0x50, 0x98]);
+    }
+
+    #[test]
+    fn base64_is_decoded_as_strictly_as_the_rule_says() {
+        use Base64Mode::{Rfc2045, Rfc4648, Strict};
+        for (octets, offset, mode, text, expected) in [
+            (0, 0, Rfc4648, "Zm9vYmFy", "foobar"),
+            (0, 0, Rfc4648, "Zm9v\r\nYmFy", "foo"),
+            (0, 0, Rfc2045, "Zm9v\r\nYmFy", "foobar"),
+            (0, 0, Strict, "Zm9v\r\nYmFy", "Zm9v\r\nYmFy"),
+            (4, 0, Strict, "Zm9v\r\nYmFy", "foo"),
+            (4, 4, Rfc4648, "Zm9vYmFy", "bar"),
+            (0, 99, Rfc4648, "Zm9v", "Zm9v"),
+        ] {
+            let options = FromBase64 { octets, offset, mode };
+            let found = applied(Transform::FromBase64(options), text);
+            assert_eq!(found, expected, "{text:?} {options:?}");
+        }
     }
 
     #[test]

@@ -33,6 +33,12 @@ impl Builder<'_> {
             return Err(invalid(0, "sid", "the rule has no sid"));
         }
         let mut header = header;
+        if self.ip_protocols.is_some() && !header.protocols.any {
+            return Err(fail(
+                0,
+                Fault::hinted("ip_proto is for rules about ip", "alert ip ..."),
+            ));
+        }
         if let Some(version) = self.ip_version {
             if header.protocols.version != 0 && header.protocols.version != version {
                 return Err(fail(
@@ -54,12 +60,13 @@ impl Builder<'_> {
             ));
         }
         finish::carriers(&mut header, &protocols, self.ip_protocols, self.app);
+        finish::check_carriers(&self, &header).map_err(|fault| fail(at, fault))?;
         let mut groups = finish::groups(&mut self, &protocols)?;
         for group in &mut groups {
             notation::apply(group).map_err(|fault| fail(at, fault))?;
         }
         let payload_on = finish::payload_on(&self, &header).map_err(|fault| fail(at, fault))?;
-        finish::check(&self, &groups).map_err(|fault| fail(at, fault))?;
+        finish::check(&self, &header, &groups).map_err(|fault| fail(at, fault))?;
         let mut payload = Chain {
             conditions: std::mem::take(&mut self.payload),
         };
@@ -100,13 +107,14 @@ impl Builder<'_> {
             prefilter_keyword: self.prefilter_keyword,
             plans: Vec::new(),
             variables: self.variables.len() as u8,
+            captures: self.captures,
             effects: self.effects,
             threshold: self.threshold,
             detection_filter: self.detection_filter,
             text: text.into(),
             origin,
         };
-        signature.kind = finish::kind(&signature, self.app_protocol_keyword, self.packet_event);
+        signature.kind = finish::kind(&signature, self.app_protocol_keyword.is_some(), self.packet_event);
         if signature.kind == Kind::Transaction {
             signature.plans = steps::plans(&signature);
         }

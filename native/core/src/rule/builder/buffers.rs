@@ -2,7 +2,7 @@
 
 use super::{Builder, Fault, List, PendingGroup};
 use crate::rule::chain::Condition;
-use crate::rule::keyword::buffers::Sticky;
+use crate::rule::keyword::buffers::{Sticky, Where};
 use crate::rule::transform::Transform;
 
 impl Builder<'_> {
@@ -12,6 +12,15 @@ impl Builder<'_> {
     /// The buffer before is empty, or of another protocol.
     pub fn enter(&mut self, sticky: &Sticky) -> Result<(), Fault> {
         self.close_buffer()?;
+        if self.base64.is_some() && sticky.name != "pkt_data" {
+            return Err(Fault::hinted(
+                format!("after base64_data nothing leads to {}", sticky.name),
+                "name it before base64_decode, or say pkt_data first",
+            ));
+        }
+        if matches!(sticky.place, Where::Packet(buffer) if buffer.is_header()) {
+            self.requires_packet = true;
+        }
         if !sticky.app.is_empty() {
             self.ask_for(sticky.app)?;
         }

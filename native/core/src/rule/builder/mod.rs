@@ -94,13 +94,15 @@ pub struct Builder<'c> {
     pub transaction: Vec<TxCondition>,
     pub prefilter_keyword: Option<&'static str>,
     pub variables: Vec<String>,
+    /// An expression captures variables of the flow or the packet.
+    pub captures: bool,
     pub effects: Vec<Effect>,
     pub threshold: Option<Threshold>,
     pub detection_filter: Option<Threshold>,
     /// `dsize` as (least, most) octets.
     pub dsize: Option<(u64, u64)>,
-    /// `app-layer-protocol`, positive and negative.
-    pub app_protocol_keyword: bool,
+    /// `app-layer-protocol`: whether it is negated.
+    pub app_protocol_keyword: Option<bool>,
     /// A keyword that works on JA3 or JA4: TLS or QUIC.
     pub fingerprint: bool,
     /// A keyword about files.
@@ -155,11 +157,12 @@ impl<'c> Builder<'c> {
             transaction: Vec::new(),
             prefilter_keyword: None,
             variables: Vec::new(),
+            captures: false,
             effects: Vec::new(),
             threshold: None,
             detection_filter: None,
             dsize: None,
-            app_protocol_keyword: false,
+            app_protocol_keyword: None,
             fingerprint: false,
             file: false,
             packet_event: false,

@@ -29,7 +29,7 @@ pub fn more_specific(known: &'static str, new: &'static str) -> Option<&'static 
         (known, new) if known == new || new.is_empty() => Some(known),
         ("http", "http1" | "http2") => Some(new),
         ("http1" | "http2", "http") => Some(known),
-        ("dcerpc", "smb") | ("smb", "dcerpc") => Some(known),
+        ("smb", "dcerpc") => Some(known),
         _ => None,
     }
 }

@@ -68,6 +68,9 @@ pub(in crate::rule) fn packet_fits(
     for (at, test) in signature.state.iter().enumerate() {
         let holds = match test {
             StateTest::Reputation { .. } => work.reputation.holds(test, view.packet),
+            StateTest::PacketVariable { name, content } => {
+                memory::variable_contains(&work.variables, *name, content)
+            }
             test => memory::holds(test, view, detect, &mut work.hosts).unwrap_or(false),
         };
         or(holds, Cause::State(at))?;

@@ -20,7 +20,7 @@ use release::{done_with_stream, give_up};
 use super::dataset_store::DatasetStore;
 use super::inspect::Inspector as Machine;
 use super::matcher::Space;
-use super::memory::Hosts;
+use super::memory::{Hosts, Variables};
 use super::reputation::Reputation;
 use super::set::RuleSet;
 use super::signature::View;
@@ -64,6 +64,8 @@ pub(super) struct Work {
     pub(super) hosts: Hosts,
     pub(super) datasets: DatasetStore,
     pub(super) reputation: Arc<Reputation>,
+    /// Variables captured on the packet at hand.
+    pub(super) variables: Variables,
     pub(super) hits: Vec<Hit>,
     /// Rules whose every look is written down, when somebody asks why.
     pub(super) trace: Option<Box<Trace>>,
@@ -97,6 +99,7 @@ impl Detector {
                 hosts: Hosts::default(),
                 datasets: DatasetStore::new(&set.datasets),
                 reputation: Arc::clone(&set.reputation),
+                variables: Vec::new(),
                 hits: Vec::new(),
                 trace: None,
             },
@@ -117,6 +120,7 @@ impl Inspector for Detector {
         let Detector {
             set, config, work, ..
         } = self;
+        work.variables.clear();
         match &mut scene.flow {
             None => {
                 let view = View {
@@ -160,7 +164,11 @@ impl Inspector for Detector {
                 }
                 super::transaction::run(set, about, packet, direction, work);
                 if std::mem::take(&mut about.detect.changed) {
-                    about.detect.show(&set.names, &mut about.flow.remembered);
+                    about
+                        .detect
+                        .show(&set.names, &work.variables, &mut about.flow.remembered);
+                    // Those of the packet are gone with it.
+                    about.detect.changed = !work.variables.is_empty();
                 }
                 if work.trace.is_some() {
                     why::flow_is_looked_at(set, about, packet, work);

@@ -5,6 +5,7 @@ use super::fits::{flow_fits, header_fits, or, packet_fits};
 use super::{Hit, Work};
 use crate::packet::{Direction, Origin};
 use crate::rule::cause::Cause;
+use crate::rule::chain::Capture;
 use crate::rule::matcher::Matcher;
 use crate::rule::memory::{self, FlowDetect};
 use crate::rule::set::{Class, RuleSet};
@@ -154,6 +155,18 @@ pub(in crate::rule) fn matched(
     for effect in &signature.effects {
         if matches!(effect, Effect::Bit { .. } | Effect::Integer { .. }) {
             memory::apply(effect, view, detect.as_deref_mut(), &mut work.hosts);
+        }
+    }
+    if signature.captures {
+        for (capture, octets) in work.machine.captured().drain(..) {
+            match (capture, detect.as_deref_mut()) {
+                (Capture::Packet(name), _) => memory::set_variable(&mut work.variables, name, octets),
+                (Capture::Flow(name), Some(flow)) => memory::set_variable(&mut flow.variables, name, octets),
+                (Capture::Flow(_), None) => {}
+            }
+        }
+        if let Some(flow) = detect {
+            flow.changed = true;
         }
     }
     work.hits.push(hit);

@@ -68,6 +68,7 @@ impl<O: Observer> Run<'_, '_, O> {
             else {
                 continue;
             };
+            let Some(capture) = capture else { continue };
             self.store(capture, &octets[..octets.len().min(MAX_CAPTURE)]);
         }
         Some((found.start(), found.end()))

@@ -55,6 +55,12 @@ impl<O: Observer> Run<'_, '_, O> {
                 }
                 // What follows base64_decode on the same buffer is not asked, as in Suricata.
                 Condition::Base64(base64) => return self.base64(base64, at),
+                Condition::Entropy(test) => {
+                    let holds = test.matches(self.subject.data);
+                    self.or_stop(holds)
+                }
+                // Where the buffer is there, it is the other conditions' turn, or it fails.
+                Condition::Absent { or_else } => self.or_stop(*or_else),
                 Condition::Asn1(test) => asn1::matches(test, self.subject.data, self.position),
             };
             if !holds {

@@ -210,7 +210,7 @@ fn captures_are_kept_and_datasets_asked() {
         negated: false,
         relative: false,
         relative_next: false,
-        captures: vec![Capture::Flow(7)],
+        captures: vec![Some(Capture::Flow(7))],
     }));
     let chain = Chain {
         conditions: vec![captured],
@@ -228,6 +228,32 @@ fn captures_are_kept_and_datasets_asked() {
     };
     assert!(holds(listed(), b"listed"));
     assert!(!holds(listed(), b"not"));
+}
+
+#[test]
+fn entropy_is_that_of_the_octets_asked_for() {
+    let entropy = |octets, offset, compare, value| {
+        vec![Condition::Entropy(Entropy {
+            octets,
+            offset,
+            compare,
+            negated: false,
+            value,
+        })]
+    };
+    assert!(holds(entropy(0, 0, ByteCompare::Equal, 2.0), b"abcdabcd"));
+    assert!(holds(entropy(0, 0, ByteCompare::Less, 0.1), b"aaaa"));
+    assert!(!holds(entropy(0, 0, ByteCompare::Greater, 2.0), b"abcdabcd"));
+    assert!(holds(entropy(4, 4, ByteCompare::Equal, 2.0), b"aaaaabcd"));
+    assert!(!holds(entropy(5, 4, ByteCompare::Greater, 0.0), b"aaaaabcd"));
+}
+
+#[test]
+fn a_buffer_that_is_there_is_not_absent_but_its_other_conditions_are_asked() {
+    assert!(!holds(vec![Condition::Absent { or_else: false }], b"x"));
+    let or = |pattern| vec![Condition::Absent { or_else: true }, content(pattern, |_| ())];
+    assert!(holds(or("x"), b"x"));
+    assert!(!holds(or("y"), b"x"));
 }
 
 #[test]

@@ -103,14 +103,31 @@ pub const KEYWORDS: &[Keyword] = &[
         "ssh.protoversion",
         "The protocol version.",
         ("ssh", "ssh.protoversion:2.0;"),
-        |b, a| whole(b, "ssh.proto", a),
+        |b, a| {
+            let numbers = a.text.trim().trim_start_matches(|c: char| c.is_ascii_digit());
+            let valid = a.text.trim() == "2_compat"
+                || numbers.len() < a.text.trim().len()
+                    && numbers
+                        .bytes()
+                        .all(|octet| octet.is_ascii_digit() || b".-".contains(&octet));
+            if !valid {
+                return Err(format!("{:?} is not a version of the protocol", a.text).into());
+            }
+            whole(b, "ssh.proto", a)
+        },
     )
     .quoted(Quotes::Optional),
     Keyword::new(
         "ssh.softwareversion",
         "Part of the software version.",
         ("ssh", r#"ssh.softwareversion:"OpenSSH";"#),
-        |b, a| within(b, "ssh.software", a),
+        |b, a| {
+            let part = |char: char| char.is_ascii_alphanumeric() || ":.-_+ ".contains(char);
+            if !a.text.chars().all(part) {
+                return Err(format!("{:?} is not part of a software version", a.text).into());
+            }
+            within(b, "ssh.software", a)
+        },
     )
     .quoted(Quotes::Optional),
     Keyword::new(

@@ -73,10 +73,22 @@ struct Options {
     from_beginning: bool,
     from_end: bool,
     post_offset: Option<String>,
+    seen: Vec<String>,
+    /// The last option that stands twice, "" for none.
+    twice: String,
 }
 
 impl Options {
     fn take(&mut self, option: &str) -> Outcome {
+        let kind = match option.split([' ', '\t']).next().unwrap_or("") {
+            "big" | "little" | "endian" => "an endianness",
+            "hex" | "dec" | "oct" => "a base",
+            kind => kind,
+        };
+        if self.seen.iter().any(|seen| seen == kind) {
+            self.twice = kind.to_string();
+        }
+        self.seen.push(kind.to_string());
         let (key, value) = option
             .split_once([' ', '\t'])
             .map_or((option, ""), |(key, value)| (key, value.trim()));
@@ -110,10 +122,17 @@ impl Options {
                 let digits = value.trim_start_matches("0x").trim_start_matches("0X");
                 self.bitmask = u32::from_str_radix(digits, 16).map_err(|_| bad())?;
             }
-            ("", "") => {}
             _ => return Err(bad()),
         }
         Ok(())
+    }
+
+    /// byte_extract and byte_math take each option once; of the others the last counts.
+    fn once(&self) -> Outcome {
+        match self.twice.as_str() {
+            "" => Ok(()),
+            kind => Err(format!("{kind} stands twice").into()),
+        }
     }
 
     fn encoding(&self) -> Result<Encoding, Fault> {
@@ -141,9 +160,7 @@ impl Options {
 /// How many octets, as far as that is known now.
 fn check_count(count: Operand, encoding: Encoding, least: i64) -> Outcome {
     let most = match encoding {
-        Encoding::Text(8) | Encoding::Text(0) => 23,
-        Encoding::Text(10) => 20,
-        Encoding::Text(_) => 14,
+        Encoding::Text(_) => 23,
         Encoding::Dce => 4,
         _ => 8,
     };
@@ -197,7 +214,7 @@ fn byte_test(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     }
     let encoding = options.encoding()?;
     let count = builder.operand(count, 0, 255)?;
-    check_count(count, encoding, i64::from(!matches!(encoding, Encoding::Text(_))))?;
+    check_count(count, encoding, 0)?;
     let test = ByteTest {
         count,
         compare,
@@ -265,14 +282,29 @@ fn byte_extract(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
         options.take(option)?;
     }
     let encoding = options.encoding()?;
-    let count = builder.operand(count, 1, 23)?;
+    options.once()?;
+    if options.text && options.little.is_some() {
+        return Err("string excludes an endianness".into());
+    }
+    if options.align || options.bitmask != 0 {
+        return Err("byte_extract has align 2 and align 4, and no bitmask".into());
+    }
+    let most = match encoding {
+        Encoding::Text(10) => 20,
+        Encoding::Text(16) => 14,
+        _ => 23,
+    };
+    let count = builder.operand(count, 1, most)?;
     check_count(count, encoding, 1)?;
     let (Operand::Number(count), Some(offset)) = (count, integer(offset)) else {
         return Err("count and offset are numbers".into());
     };
     let extract = ByteExtract {
         count: count as u8,
-        offset: i32::try_from(offset).map_err(|_| "the offset is too large")?,
+        offset: i32::try_from(offset)
+            .ok()
+            .filter(|offset| (-65_535..=65_535).contains(offset))
+            .ok_or("the offset is a number from -65535 to 65535")?,
         variable: builder.make_variable(name)?,
         relative: options.relative,
         encoding,
@@ -315,6 +347,7 @@ fn byte_math(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
         ">>" => MathOperator::ShiftRight,
         other => return Err(format!("{other:?} is not an operator of byte_math").into()),
     };
+    options.once()?;
     let encoding = options.encoding()?;
     let count = builder.operand(count.ok_or(missing)?, 1, 10)?;
     check_count(count, encoding, 1)?;

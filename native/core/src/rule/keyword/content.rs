@@ -1,9 +1,10 @@
 //! `content` and what modifies it, `isdataat`, `dsize`, `bsize`.
 
+use super::buffers::Where;
 use super::number::number_test;
 use super::{Argument, Keyword, Outcome, Quotes};
 use crate::rule::builder::{Builder, Fault, List};
-use crate::rule::chain::{Condition, Content, IsDataAt, Operand};
+use crate::rule::chain::{ByteCompare, Condition, Content, Entropy, IsDataAt, Operand};
 use crate::rule::lexer::pattern;
 use crate::rule::signature::{NumberTest, PacketCondition, View};
 
@@ -103,6 +104,30 @@ pub const KEYWORDS: &[Keyword] = &[
         bsize,
     ),
     Keyword::new(
+        "absent",
+        "The buffer is not there; with or_else: or the other conditions hold on it.",
+        ("http", "http.referer; absent;"),
+        absent,
+    )
+    .optional(),
+    Keyword::new(
+        "entropy",
+        "Shannon's entropy of the octets, 0 to 8 bits an octet.",
+        ("http", "file.data; entropy: bytes 512, offset 0, value >= 7.5;"),
+        entropy,
+    ),
+    Keyword::new(
+        "replace",
+        "What an inline engine would put in the content's place; nothing is changed here.",
+        ("tcp", r#"content:"abc"; replace:"xyz";"#),
+        |_, argument| match argument.negated {
+            true => Err("a replacement is not negated".into()),
+            false => Ok(()),
+        },
+    )
+    .quoted(Quotes::Yes)
+    .negatable(),
+    Keyword::new(
         "urilen",
         "Size of the URI: normalised, or raw.",
         ("http", "urilen:>10,raw;"),
@@ -154,6 +179,7 @@ const ABSOLUTE_AND_RELATIVE: &str = "offset and depth exclude distance and withi
 fn offset(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     let value = builder.operand(argument.text, 0, 65_535)?;
     let content = builder.content("offset")?;
+    positioned(content)?;
     if content.starts_with {
         return Err("offset and startswith exclude each other".into());
     }
@@ -173,6 +199,7 @@ fn offset(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
 fn depth(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     let value = builder.operand(argument.text, 0, 65_535)?;
     let content = builder.content("depth")?;
+    positioned(content)?;
     if content.depth.is_some() {
         return Err("depth stands twice for this content".into());
     }
@@ -220,7 +247,16 @@ fn within(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     only_fast_pattern(builder, "within")
 }
 
+/// A content that only the prefilter looks for may be anywhere.
+fn positioned(content: &Content) -> Outcome {
+    match content.fast_pattern_only {
+        true => Err("fast_pattern:only excludes offset, depth, distance, within and startswith".into()),
+        false => Ok(()),
+    }
+}
+
 fn relative(content: &Content) -> Outcome {
+    positioned(content)?;
     if content.offset.is_some() || content.depth.is_some() {
         return Err(ABSOLUTE_AND_RELATIVE.into());
     }
@@ -242,6 +278,7 @@ fn only_fast_pattern(builder: &mut Builder<'_>, modifier: &str) -> Outcome {
 
 fn startswith(builder: &mut Builder<'_>, _: Argument<'_>) -> Outcome {
     let content = builder.content("startswith")?;
+    positioned(content)?;
     if content.depth.is_some() || content.offset.is_some() {
         return Err("startswith excludes offset and depth on the same content".into());
     }
@@ -314,6 +351,75 @@ fn fast_pattern(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     Ok(())
 }
 
+fn absent(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+    let or_else = match argument.text {
+        "" => false,
+        "or_else" => true,
+        other => return Err(format!("{other:?} is not or_else").into()),
+    };
+    let buffer = match builder.list {
+        List::Group(at) if builder.base64.is_none() => builder.groups.get(at),
+        _ => None,
+    };
+    if !buffer.is_some_and(|group| group.sticky.place == Where::Transaction) {
+        return Err(Fault::hinted(
+            "absent stands after a sticky buffer",
+            "http.referer; absent",
+        ));
+    }
+    builder.push(Condition::Absent { or_else })
+}
+
+fn entropy(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+    let (mut octets, mut offset, mut value) = (None, None, None);
+    for part in super::parts(argument.text) {
+        let (key, rest) = part
+            .split_once([' ', '\t'])
+            .map_or((part, ""), |(key, rest)| (key, rest.trim()));
+        let slot = match key {
+            "bytes" => &mut octets,
+            "offset" => &mut offset,
+            "value" => &mut value,
+            other => return Err(format!("{other:?} is neither bytes, offset nor value").into()),
+        };
+        if rest.is_empty() || slot.replace(rest).is_some() {
+            return Err(format!("{key} takes one value, once").into());
+        }
+    }
+    let number = |text: Option<&str>| {
+        let text = text.unwrap_or("0");
+        let number = text.parse::<u16>().map(u32::from);
+        number.map_err(|_| Fault::from(format!("{text:?} is not a number from 0 to 65535")))
+    };
+    let value = value.ok_or_else(|| Fault::hinted("the value is missing", "entropy:value >= 7.5"))?;
+    let operators = [
+        ("<=", ByteCompare::LessOrEqual, false),
+        (">=", ByteCompare::GreaterOrEqual, false),
+        ("!=", ByteCompare::Equal, true),
+        ("<", ByteCompare::Less, false),
+        (">", ByteCompare::Greater, false),
+        ("!", ByteCompare::Equal, true),
+        ("=", ByteCompare::Equal, false),
+        ("", ByteCompare::Equal, false),
+    ];
+    let found = operators
+        .iter()
+        .find_map(|(sign, compare, negated)| Some((value.strip_prefix(sign)?.trim(), *compare, *negated)));
+    let (digits, compare, negated) = found.ok_or("the value is missing")?;
+    let test = Entropy {
+        octets: number(octets)?,
+        offset: number(offset)?,
+        compare,
+        negated,
+        value: digits
+            .parse()
+            .ok()
+            .filter(|value| (0.0..=8.0).contains(value))
+            .ok_or_else(|| format!("{digits:?} is not a number of bits from 0 to 8"))?,
+    };
+    builder.push(Condition::Entropy(test))
+}
+
 fn isdataat(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     let (text, negated) = match argument.text.strip_prefix('!') {
         Some(text) => (text, true),
@@ -325,6 +431,7 @@ fn isdataat(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     for part in parts {
         match part {
             "relative" => relative = true,
+            "rawbytes" if !relative => return Err("rawbytes stands after relative".into()),
             // Says nothing any more: buffers are what they are.
             "rawbytes" => {}
             _ => return Err(format!("{part:?} is neither relative nor rawbytes").into()),

@@ -82,6 +82,7 @@ mod tests {
         fn read(&self, path: &str) -> Result<Vec<u8>, String> {
             Ok(match path {
                 "categories" => b"1,CnC,Command and control".to_vec(),
+                "countries" => super::super::geoip::tests::database(),
                 _ => Vec::new(),
             })
         }
@@ -95,6 +96,7 @@ mod tests {
     fn every_example_loads_or_its_protocol_is_not_there_yet() {
         let mut config = Config::default();
         config.detect.reputation_categories_file = "categories".into();
+        config.detect.geoip_database = "countries".into();
         for keyword in keywords() {
             let rule = example(keyword);
             assert!(

@@ -4,7 +4,18 @@ use super::number::number_test;
 use super::{parts, Argument, Keyword, Outcome, Quotes};
 use crate::packet::Direction;
 use crate::rule::builder::{meant_by, Builder, Fault};
-use crate::rule::signature::{NumberTest, PacketCondition, View};
+use crate::rule::signature::{FlowCondition, NumberTest, PacketCondition, View};
+
+macro_rules! counted {
+    ($name:literal, $doc:literal, $side:expr, $octets:literal) => {
+        Keyword::new(
+            $name,
+            $doc,
+            ("tcp", concat!($name, ":>3;")),
+            |builder, argument| counted(builder, $name, $side, argument.text, $octets),
+        )
+    };
+}
 
 /// This family's keywords.
 pub const KEYWORDS: &[Keyword] = &[
@@ -26,6 +37,42 @@ pub const KEYWORDS: &[Keyword] = &[
         ("tcp", "flow.age:>3600;"),
         age,
     ),
+    counted!(
+        "flow.pkts_toserver",
+        "Packets of the client so far.",
+        Side::Client,
+        false
+    ),
+    counted!(
+        "flow.pkts_toclient",
+        "Packets of the server so far.",
+        Side::Server,
+        false
+    ),
+    counted!(
+        "flow.bytes_toserver",
+        "Octets of the client so far, headers included.",
+        Side::Client,
+        true
+    ),
+    counted!(
+        "flow.bytes_toclient",
+        "Octets of the server so far, headers included.",
+        Side::Server,
+        true
+    ),
+    Keyword::new(
+        "flow.pkts",
+        "Packets so far: toserver, toclient, either or both, and a number.",
+        ("tcp", "flow.pkts:toserver,>3;"),
+        |builder, argument| of_a_side(builder, "flow.pkts", argument, false),
+    ),
+    Keyword::new(
+        "flow.bytes",
+        "Octets so far, headers included: toserver, toclient, either or both, and a number.",
+        ("tcp", "flow.bytes:either,>100000;"),
+        |builder, argument| of_a_side(builder, "flow.bytes", argument, true),
+    ),
     Keyword::new(
         "app-layer-protocol",
         "The application protocol that was found, whatever the port.",
@@ -37,14 +84,21 @@ pub const KEYWORDS: &[Keyword] = &[
 ];
 
 fn flow(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
-    let mut flow = builder.flow.unwrap_or_default();
+    // What said no more than a direction may be followed by another.
+    if builder
+        .flow
+        .is_some_and(|earlier| earlier != FlowCondition::default())
+    {
+        return Err(Fault::hinted("flow stands twice", "flow:established,to_server"));
+    }
+    let mut flow = FlowCondition::default();
     let mut words = 0;
     for word in parts(argument.text) {
         words += 1;
         if words > 3 {
             return Err("flow takes at most three words".into());
         }
-        let established = |flow: &mut super::super::signature::FlowCondition, wanted| {
+        let established = |flow: &mut FlowCondition, wanted| {
             if flow.established.is_some() || flow.stateless {
                 return Err(Fault::from(
                     "established, not_established and stateless exclude each other",
@@ -107,12 +161,87 @@ fn age(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     Ok(())
 }
 
+/// Packets or octets of the flow's sides, counted.
+#[derive(Debug)]
+struct Counted {
+    keyword: &'static str,
+    side: Side,
+    test: NumberTest,
+    octets: bool,
+}
+
+impl PacketCondition for Counted {
+    fn matches(&self, view: &View<'_, '_>) -> bool {
+        let Some(flow) = view.flow else { return false };
+        let counts = if self.octets { flow.octets } else { flow.packets };
+        let holds = |direction: Direction| {
+            self.test
+                .matches(i64::try_from(counts[direction.index()]).unwrap_or(i64::MAX))
+        };
+        self.side.holds(holds)
+    }
+
+    fn keyword(&self) -> &'static str {
+        self.keyword
+    }
+}
+
+fn counted(
+    builder: &mut Builder<'_>,
+    keyword: &'static str,
+    side: Side,
+    text: &str,
+    octets: bool,
+) -> Outcome {
+    let test = number_test(text, 0, i64::MAX)?;
+    builder.requires_packet = true;
+    builder.packet.push(Box::new(Counted {
+        keyword,
+        side,
+        test,
+        octets,
+    }));
+    builder.last_keyword = keyword;
+    Ok(())
+}
+
+fn of_a_side(
+    builder: &mut Builder<'_>,
+    keyword: &'static str,
+    argument: Argument<'_>,
+    octets: bool,
+) -> Outcome {
+    let usage = || Fault::hinted("takes a side and a number", "toserver,>3");
+    let (side, number) = argument.text.split_once(',').ok_or_else(usage)?;
+    let side = match side.trim() {
+        "toserver" => Side::Client,
+        "toclient" => Side::Server,
+        "either" => Side::Either,
+        "both" => Side::Both,
+        _ => return Err(usage()),
+    };
+    counted(builder, keyword, side, number, octets)
+}
+
+/// Whose octets or packets: what a side sent.
 #[derive(Clone, Copy, Debug)]
 enum Side {
     Server,
     Client,
     Both,
     Either,
+}
+
+impl Side {
+    /// Whether it holds for the directions that are meant.
+    fn holds(self, holds: impl Fn(Direction) -> bool) -> bool {
+        match self {
+            Side::Server => holds(Direction::ToClient),
+            Side::Client => holds(Direction::ToServer),
+            Side::Both => holds(Direction::ToClient) && holds(Direction::ToServer),
+            Side::Either => holds(Direction::ToClient) || holds(Direction::ToServer),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -124,14 +253,8 @@ struct StreamSize {
 impl PacketCondition for StreamSize {
     fn matches(&self, view: &View<'_, '_>) -> bool {
         let Some(tcp) = view.tcp else { return false };
-        let holds = |direction| self.test.matches(i64::from(tcp.half(direction).size()));
-        // "server" is what the server sent.
-        match self.side {
-            Side::Server => holds(Direction::ToClient),
-            Side::Client => holds(Direction::ToServer),
-            Side::Both => holds(Direction::ToClient) && holds(Direction::ToServer),
-            Side::Either => holds(Direction::ToClient) || holds(Direction::ToServer),
-        }
+        self.side
+            .holds(|direction| self.test.matches(i64::from(tcp.half(direction).size())))
     }
 
     fn keyword(&self) -> &'static str {
@@ -199,8 +322,11 @@ impl PacketCondition for AppLayerProtocol {
     }
 }
 
+/// Protocols of Suricata 8, and one that is never there.
+const LATER: &[&str] = &["websocket", "pop3", "doh2", "ldap", "mdns", "template"];
+
 fn app_layer_protocol(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
-    if !builder.app.is_empty() && builder.app_in_header {
+    if !builder.app.is_empty() {
         return Err(Fault::hinted(
             format!("the rule is about {} already", builder.app),
             "name the protocol in the header or here, not both",
@@ -212,10 +338,21 @@ fn app_layer_protocol(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outc
             .iter()
             .any(|protocol| meant_by(protocol, name))
         || crate::rule::parse::APPLICATIONS.contains(&name);
+    if LATER.contains(&name) {
+        return Err(Fault::not_there_yet(format!(
+            "{name} is of a later version of the language"
+        )));
+    }
     if !known {
         return Err(format!("{name:?} is not an application protocol").into());
     }
-    builder.app_protocol_keyword = true;
+    // One protocol, or none of several.
+    match builder.app_protocol_keyword.replace(argument.negated) {
+        Some(earlier) if !(earlier && argument.negated) => {
+            return Err("app-layer-protocol stands once, or several times negated".into());
+        }
+        _ => {}
+    }
     builder.packet.push(Box::new(AppLayerProtocol {
         name: name.into(),
         negated: argument.negated,

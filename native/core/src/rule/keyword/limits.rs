@@ -126,14 +126,16 @@ fn threshold(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     if builder.detection_filter.is_some() {
         return Err("threshold and detection_filter exclude each other".into());
     }
+    if builder.threshold.is_some() {
+        return Err("threshold stands twice".into());
+    }
     let found = words(argument.text)?;
     let (Some(kind), Some(track), Some(count), Some(seconds)) =
         (found.kind, found.track, found.count, found.seconds)
     else {
         return Err("threshold needs type, track, count and seconds".into());
     };
-    // Of two the first holds.
-    builder.threshold.get_or_insert(Threshold {
+    builder.threshold = Some(Threshold {
         kind,
         track,
         count,

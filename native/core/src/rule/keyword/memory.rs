@@ -2,6 +2,7 @@
 
 use super::{parts, Argument, Keyword, Outcome};
 use crate::rule::builder::{Builder, Fault};
+use crate::rule::lexer::pattern;
 use crate::rule::signature::NumberTest;
 use crate::rule::state::{
     BitChange, Effect, IntegerChange, IntegerCompare, IntegerValue, Memory, NameKind, ReputationSide,
@@ -31,8 +32,32 @@ pub const KEYWORDS: &[Keyword] = &[
     Keyword::new(
         "hostbits",
         "Set or ask a bit of a host.",
-        ("tcp", "hostbits:set,bad,60,src;"),
+        ("tcp", "hostbits:set,bad,src;"),
         hostbits,
+    ),
+    Keyword::new(
+        "flowvar",
+        "A variable of the flow, captured by pcre (flow:NAME, or a group called flow_NAME), contains this.",
+        ("tcp", r#"flowvar:user,"admin";"#),
+        |builder, argument| {
+            let (name, content) = variable(argument)?;
+            let name = builder.context.names.number(NameKind::FlowVariable, name);
+            builder.state.push(StateTest::Variable { name, content });
+            builder.last_keyword = "flowvar";
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "pktvar",
+        "A variable of the packet, captured by pcre (pkt:NAME, or a group called pkt_NAME), contains this.",
+        ("tcp", r#"pktvar:user,"admin";"#),
+        |builder, argument| {
+            let (name, content) = variable(argument)?;
+            let name = builder.context.names.number(NameKind::PacketVariable, name);
+            builder.state.push(StateTest::PacketVariable { name, content });
+            builder.last_keyword = "pktvar";
+            Ok(())
+        },
     ),
     Keyword::new(
         "iprep",
@@ -41,6 +66,24 @@ pub const KEYWORDS: &[Keyword] = &[
         iprep,
     ),
 ];
+
+/// `NAME,"content"`, the quotes may be left out.
+fn variable<'t>(argument: Argument<'t>) -> Result<(&'t str, Box<[u8]>), Fault> {
+    let usage = || Fault::hinted("takes a name and a content", r#"user,"admin""#);
+    let (name, content) = argument.text.rsplit_once(',').ok_or_else(usage)?;
+    let content = content.trim();
+    if content.starts_with('!') {
+        return Err("the content is not negated".into());
+    }
+    let unquoted = content
+        .strip_prefix('"')
+        .and_then(|content| content.strip_suffix('"'));
+    let octets = pattern(unquoted.unwrap_or(content)).map_err(|(_, reason)| Fault::from(reason))?;
+    if name.is_empty() || octets.is_empty() {
+        return Err(usage());
+    }
+    Ok((name, octets.into()))
+}
 
 fn name_of(text: &str) -> Result<&str, Fault> {
     let name = text.trim();
@@ -189,10 +232,6 @@ const XBITS_EXPIRE_S: u32 = 30;
 fn xbits(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     let mut words = parts(argument.text);
     let command = words.next().unwrap_or("");
-    if command == "noalert" {
-        builder.noalert = true;
-        return Ok(());
-    }
     let name = builder
         .context
         .names
@@ -206,7 +245,7 @@ fn xbits(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
             ("track", "ip_src") => memory = Some(Memory::Source),
             ("track", "ip_dst") => memory = Some(Memory::Destination),
             ("track", "ip_pair") => memory = Some(Memory::Pair),
-            ("expire", seconds) => {
+            ("expire", seconds) if memory.is_some() => {
                 expire_s = seconds
                     .parse()
                     .ok()
@@ -235,20 +274,20 @@ fn hostbits(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
         .context
         .names
         .number(NameKind::HostBit, name_of(words.next().unwrap_or(""))?);
-    let (mut memory, mut expire_s) = (Memory::Source, HOSTBITS_EXPIRE_S);
-    for word in words {
-        match word {
-            "src" => memory = Memory::Source,
-            "dst" => memory = Memory::Destination,
-            "both" => return Err("hostbits of both hosts are not supported".into()),
-            seconds => {
-                expire_s = seconds
-                    .parse()
-                    .map_err(|_| format!("{word:?} is neither src, dst nor seconds"))?
-            }
-        }
-    }
-    bits(builder, "hostbits", memory, command, vec![name], expire_s)
+    let memory = match (words.next(), words.next()) {
+        (None | Some("src"), None) => Memory::Source,
+        (Some("dst"), None) => Memory::Destination,
+        (Some("both"), None) => return Err("hostbits of both hosts are not supported".into()),
+        _ => return Err("hostbits takes a command, a name, and src or dst".into()),
+    };
+    bits(
+        builder,
+        "hostbits",
+        memory,
+        command,
+        vec![name],
+        HOSTBITS_EXPIRE_S,
+    )
 }
 
 fn iprep(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {

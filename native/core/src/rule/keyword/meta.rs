@@ -73,6 +73,24 @@ pub const KEYWORDS: &[Keyword] = &[
         |_, _| Ok(()), // looked at before all else, see parse
     ),
     Keyword::new(
+        "nfq_set_mark",
+        "The mark an inline engine would give the packet, and its mask; nothing is marked here.",
+        ("tcp", "nfq_set_mark:0x1/0xff;"),
+        |_, argument| {
+            let number = |text: &str| {
+                let text = text.trim();
+                match text.strip_prefix("0x") {
+                    Some(digits) => u32::from_str_radix(digits, 16).is_ok(),
+                    None => text.parse::<u32>().is_ok(),
+                }
+            };
+            match argument.text.split_once('/') {
+                Some((mark, mask)) if number(mark) && number(mask) => Ok(()),
+                _ => Err(Fault::hinted("takes a mark and a mask", "0x1/0xff")),
+            }
+        },
+    ),
+    Keyword::new(
         "prefilter",
         "Use the condition before as the prefilter.",
         ("tcp", "ttl:5; prefilter;"),
@@ -195,13 +213,41 @@ fn metadata(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
 }
 
 fn target(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
-    builder.target = Some(match argument.text {
+    let target = match argument.text {
         "src_ip" => Target::Source,
         "dest_ip" => Target::Destination,
         _ => return Err("target is src_ip or dest_ip".into()),
-    });
+    };
+    if builder
+        .target
+        .replace(target)
+        .is_some_and(|earlier| earlier != target)
+    {
+        return Err("target says both".into());
+    }
     Ok(())
 }
+
+/// Keywords that `prefilter` may stand after, contents apart.
+const CAN_BE_PREFILTER: &[&str] = &[
+    "dsize",
+    "flow.age",
+    "flags",
+    "fragbits",
+    "fragoffset",
+    "icmp_id",
+    "icmp_seq",
+    "icmpv6.mtu",
+    "icode",
+    "id",
+    "itype",
+    "seq",
+    "ack",
+    "stream_size",
+    "tcp.mss",
+    "ttl",
+    "app-layer-protocol",
+];
 
 fn prefilter(builder: &mut Builder<'_>, _: Argument<'_>) -> Outcome {
     match builder.last_keyword {
@@ -211,9 +257,10 @@ fn prefilter(builder: &mut Builder<'_>, _: Argument<'_>) -> Outcome {
             content.fast_pattern = Some(None);
             Ok(())
         }
-        keyword @ ("flowbits" | "flowint" | "xbits" | "hostbits" | "pcre" | "bsize" | "iprep") => {
+        keyword if !CAN_BE_PREFILTER.contains(&keyword) => {
             Err(format!("{keyword} cannot be a prefilter").into())
         }
+        _ if builder.prefilter_keyword.is_some() => Err("a rule has one prefilter".into()),
         keyword => {
             builder.prefilter_keyword = Some(keyword);
             Ok(())

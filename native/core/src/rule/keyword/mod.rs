@@ -11,6 +11,7 @@ pub mod dcerpc;
 pub mod document;
 pub mod file;
 pub mod flow;
+pub mod geoip;
 pub mod http2;
 pub mod limits;
 pub mod memory;
@@ -148,6 +149,7 @@ pub static FAMILIES: &[(&str, &[Keyword])] = &[
     ("Memory: bits and numbers", memory::KEYWORDS),
     ("Limits and effects", limits::KEYWORDS),
     ("Headers of packets", network::KEYWORDS),
+    ("Countries", geoip::KEYWORDS),
     ("Checksums", checksum::KEYWORDS),
     ("ONC RPC", sunrpc::KEYWORDS),
     ("Values and events of protocols", app::KEYWORDS),

@@ -56,7 +56,15 @@ pub const KEYWORDS: &[Keyword] = &[
         "Fragment offset.",
         ("ip", "fragoffset:>0;"),
         |b, a| {
-            compare_exact(b, "fragoffset", a, 65_535, |p| {
+            // Less, more, or exactly: nothing else is read.
+            let (text, test) = match a.text.trim().trim_matches('"').trim() {
+                text if text.starts_with('<') => (&text[1..], NumberTest::Less as fn(i64) -> NumberTest),
+                text if text.starts_with('>') => (&text[1..], NumberTest::Greater as fn(i64) -> NumberTest),
+                text => (text, NumberTest::Equal as fn(i64) -> NumberTest),
+            };
+            let value: u16 =
+                (text.trim().parse()).map_err(|_| format!("{text:?} is not a fragment offset"))?;
+            number(b, "fragoffset", test(value.into()), |p| {
                 (p.ip.version != 0).then_some(i64::from(p.ip.frag_offset))
             })
         },
@@ -228,7 +236,7 @@ fn compare(
     number(builder, keyword, number_test(argument.text, 0, most)?, field)
 }
 
-/// The same for keywords that old rules write in quotes.
+/// Exactly one number, which old rules write in quotes.
 fn compare_exact(
     builder: &mut Builder<'_>,
     keyword: &'static str,
@@ -236,8 +244,13 @@ fn compare_exact(
     most: i64,
     field: Field,
 ) -> Outcome {
-    let text = argument.text.trim().trim_matches('"');
-    number(builder, keyword, number_test(text, 0, most)?, field)
+    let text = argument.text.trim().trim_matches('"').trim();
+    let value: i64 = text
+        .parse()
+        .ok()
+        .filter(|value| (0..=most).contains(value) && !text.starts_with('+'))
+        .ok_or_else(|| format!("{text:?} is not a number from 0 to {most}"))?;
+    number(builder, keyword, NumberTest::Equal(value), field)
 }
 
 fn tos(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
@@ -566,8 +579,16 @@ fn event(builder: &mut Builder<'_>, keyword: &'static str, name: &str) -> Outcom
         ("stream-event", "est_synack_resend_with_different_ack") => "est_synack_resend_with_diff_ack",
         (_, name) => name,
     };
+    // Decoder events are compared in any case, those of the stream go without their prefix.
     let name = match keyword {
-        "stream-event" if !name.starts_with("stream.") => format!("stream.{name}"),
+        "stream-event" => format!("stream.{name}"),
+        "decode-event" if name.starts_with("stream.") => {
+            return Err(Fault::hinted(
+                format!("{name:?} is not of the decoder"),
+                "say stream-event",
+            ));
+        }
+        "decode-event" => name.to_ascii_lowercase(),
         _ => name.to_string(),
     };
     if !crate::rule::event_names::is_known(&name) {

@@ -29,7 +29,7 @@ fn pcre(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     let end = body
         .rfind('/')
         .ok_or_else(|| Fault::hinted("an expression is /.../", "the last / is missing"))?;
-    let (expression, flags) = (&body[..end], body[end + 1..].trim());
+    let (expression, flags) = (&body[..end], &body[end + 1..]);
     let mut options = String::new();
     let (mut relative, mut raw, mut buffer, mut anchored) = (false, false, "", false);
     for flag in flags.chars() {
@@ -84,11 +84,22 @@ fn pcre(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
             "write it in lower case",
         ));
     }
+    if relative && buffer.is_empty() && builder.list == List::Payload && builder.base64.is_none() {
+        follows(&builder.payload)?;
+    }
     let names = captures
         .map(|names| capture_names(builder, names))
         .transpose()?
         .unwrap_or_default();
     let regex = compile(expression, &options, anchored, limits(builder))?;
+    if names.len() >= regex.captures_len() {
+        return Err("there are more names than groups".into());
+    }
+    let names = match names.is_empty() {
+        true => group_names(builder, &regex),
+        false => names.into_iter().map(Some).collect(),
+    };
+    builder.captures |= !names.is_empty();
     let condition = Condition::Pcre(Box::new(Pcre {
         regex,
         negated: argument.negated,
@@ -103,6 +114,15 @@ fn pcre(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     }
     builder.last_keyword = "pcre";
     Ok(())
+}
+
+/// An expression with R counts from a content or an expression before it.
+fn follows(conditions: &[Condition]) -> Outcome {
+    let base = |condition: &Condition| matches!(condition, Condition::Content(_) | Condition::Pcre(_));
+    match conditions.iter().any(base) {
+        true => Ok(()),
+        false => Err("flag R needs a content or pcre before it in the same buffer".into()),
+    }
 }
 
 /// Add to a buffer chosen by a flag; the rule stays where it is.
@@ -122,6 +142,16 @@ fn in_buffer(builder: &mut Builder<'_>, buffer: &str, condition: Condition) -> O
             format!("the flag chooses {buffer}, but the rule is in another sticky buffer"),
             "leave the flag out, or name the buffer before the expression",
         ));
+    }
+    if builder.base64.is_some() {
+        return Err("after base64_data a flag cannot choose a buffer".into());
+    }
+    if matches!(&condition, Condition::Pcre(pcre) if pcre.relative) {
+        let group = builder
+            .groups
+            .iter()
+            .find(|group| same_octets(group.sticky.name, buffer));
+        follows(group.map_or(&[], |group| &group.conditions))?;
     }
     // These flags are older than HTTP/2: the arbiter keeps them to HTTP/1.
     builder.ask_for("http1")?;
@@ -166,14 +196,34 @@ fn capture_names(builder: &mut Builder<'_>, text: &str) -> Result<Vec<Capture>, 
         if captures.len() >= MAX_CAPTURES {
             return Err(format!("an expression has at most {MAX_CAPTURES} captures").into());
         }
-        let number = builder.context.names.number(NameKind::Variable, name.trim());
-        captures.push(match kind.trim() {
-            "flow" => Capture::Flow(number),
-            "pkt" => Capture::Packet(number),
-            other => return Err(format!("{other:?} is neither flow nor pkt").into()),
-        });
+        let capture = capture(builder, kind.trim(), name.trim());
+        captures.push(capture.ok_or_else(|| format!("{kind:?} is neither flow nor pkt"))?);
     }
     Ok(captures)
+}
+
+fn capture(builder: &mut Builder<'_>, kind: &str, name: &str) -> Option<Capture> {
+    let names = &mut builder.context.names;
+    match kind {
+        "flow" => Some(Capture::Flow(names.number(NameKind::FlowVariable, name))),
+        "pkt" => Some(Capture::Packet(names.number(NameKind::PacketVariable, name))),
+        _ => None,
+    }
+}
+
+/// Groups named `flow_NAME` and `pkt_NAME` are captured; empty when there is none.
+fn group_names(builder: &mut Builder<'_>, regex: &pcre2::bytes::Regex) -> Vec<Option<Capture>> {
+    let groups = regex.capture_names().iter().skip(1).take(MAX_CAPTURES);
+    let captures: Vec<Option<Capture>> = groups
+        .map(|name| {
+            let (kind, name) = name.as_deref()?.split_once('_')?;
+            capture(builder, kind, name)
+        })
+        .collect();
+    match captures.iter().any(Option::is_some) {
+        true => captures,
+        false => Vec::new(),
+    }
 }
 
 /// Steps and depth that matching may take, as the configuration says.

@@ -3,7 +3,7 @@
 use super::pcre::{compile, limits};
 use super::{Argument, Keyword, Outcome, Parse, Quotes};
 use crate::rule::builder::{Builder, Fault};
-use crate::rule::transform::Transform;
+use crate::rule::transform::{Base64Mode, FromBase64, Transform};
 
 macro_rules! plain {
     ($name:literal, $doc:literal, $transform:expr) => {
@@ -70,6 +70,26 @@ pub const KEYWORDS: &[Keyword] = &[
         "Pseudo headers of HTTP/2 are taken out.",
         Transform::StripPseudoHeaders
     ),
+    plain!(
+        "domain",
+        "The registered domain of a name: example.co.uk of www.example.co.uk.",
+        Transform::Domain
+    ),
+    plain!(
+        "tld",
+        "The public suffix of a name: co.uk of www.example.co.uk.",
+        Transform::TopLevelDomain
+    ),
+    Keyword::new(
+        "from_base64",
+        "Base64 is decoded; mode is rfc4648 (ends at other octets), rfc2045 (leaves them out) or strict.",
+        (
+            "http",
+            r#"http.uri; from_base64: bytes 12, offset 1, mode rfc2045; content:"a";"#,
+        ),
+        from_base64,
+    )
+    .optional(),
     Keyword::new(
         "xor",
         "Each octet is combined with a key in turn.",
@@ -97,6 +117,34 @@ fn xor(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
         .map(|at| u8::from_str_radix(&text[at..at + 2], 16))
         .collect();
     builder.transform(Transform::Xor(key.map_err(|_| bad())?.into()))
+}
+
+fn from_base64(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+    let mut options = FromBase64::default();
+    let mut seen: Vec<&str> = Vec::new();
+    for part in super::parts(argument.text).filter(|part| !part.is_empty()) {
+        let (key, value) = part
+            .split_once([' ', '\t'])
+            .map_or((part, ""), |(key, value)| (key, value.trim()));
+        if seen.contains(&key) {
+            return Err(format!("{key} stands twice").into());
+        }
+        seen.push(key);
+        let number = || {
+            let number = value.parse::<u16>().map(u32::from);
+            number.map_err(|_| Fault::from(format!("{value:?} is not a number from 0 to 65535")))
+        };
+        match (key, value) {
+            ("bytes", _) => options.octets = number()?,
+            ("offset", _) => options.offset = number()?,
+            ("mode", "rfc4648") => options.mode = Base64Mode::Rfc4648,
+            ("mode", "rfc2045") => options.mode = Base64Mode::Rfc2045,
+            ("mode", "strict") => options.mode = Base64Mode::Strict,
+            ("mode", _) => return Err(format!("{value:?} is neither rfc4648, rfc2045 nor strict").into()),
+            _ => return Err(format!("{key:?} is neither bytes, offset nor mode").into()),
+        }
+    }
+    builder.transform(Transform::FromBase64(options))
 }
 
 fn pcrexform(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {

@@ -188,6 +188,16 @@ pub(super) fn condition(condition: &Condition) -> String {
         },
         Condition::Datarep(test) => format!("datarep:{}{}", comparison(test.compare), test.value),
         Condition::Asn1(_) => "asn1".into(),
+        Condition::Entropy(test) => format!(
+            "entropy:bytes {},offset {},value {}{}{}",
+            test.octets,
+            test.offset,
+            not(test.negated),
+            comparison(test.compare),
+            test.value
+        ),
+        Condition::Absent { or_else: true } => "absent:or_else".into(),
+        Condition::Absent { or_else: false } => "absent".into(),
     }
 }
 
@@ -230,6 +240,11 @@ pub(super) fn failure(condition: &Condition, octets: &[u8], position: usize, var
             DatasetOperation::Set => "it was listed before, or the set is full".into(),
         },
         Condition::Datarep(_) => "it has no reputation that passes".into(),
+        Condition::Entropy(test) => match test.of(octets) {
+            Some(entropy) => format!("the entropy is {entropy:.3}"),
+            None => format!("there are {length} octets"),
+        },
+        Condition::Absent { .. } => format!("it is there, with {length} octets"),
         Condition::Asn1(_) => "nothing of what it asks for is there".into(),
     }
 }
@@ -306,15 +321,13 @@ pub(super) fn state(test: &StateTest, set: &RuleSet) -> String {
         }
         StateTest::Variable {
             name: number,
-            negated,
+            content,
+        } => format!("flowvar:{},\"{}\"", name(number), pattern(content)),
+        StateTest::PacketVariable {
+            name: number,
             content,
         } => {
-            format!(
-                "flowvar:{},{}\"{}\"",
-                name(number),
-                not(*negated),
-                pattern(content)
-            )
+            format!("pktvar:{},\"{}\"", name(number), pattern(content))
         }
         StateTest::Reputation { .. } => "iprep".into(),
     }
