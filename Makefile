@@ -18,6 +18,7 @@ help:
 	@echo "make conformance       the same alerts as Suricata on the same packets (needs ../shared/conformance)"
 	@echo "make bench             packets a second, beside Suricata where it is installed"
 	@echo "make bench-store       events a second, octets an event, answers: the event stores side by side (EVENTS=200000)"
+	@echo "make bench-mitigation  from a packet on the wire to the kernel dropping the next, beside fail2ban"
 	@echo "make elasticsearch     a real Elasticsearch server on loopback, for a trial (STOP=1 ends it)"
 	@echo "make fuzz              every fuzz target for a while (SECONDS_EACH=60)"
 
