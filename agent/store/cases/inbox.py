@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Text, and_, bindparam, case, cast, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 
 from tapwarden.agent.store.cases.columns import storable
 from tapwarden.agent.store.cases.tables import alert_group
@@ -49,7 +50,7 @@ def merge(connection: Connection, groups: Sequence[AlertGroup]) -> Sequence[Aler
     upsert = _upsert(connection)
     for start in range(0, len(keys), AT_ONCE):
         part = keys[start : start + AT_ONCE]
-        connection.execute(upsert, [_values(given[key]) for key in part])
+        _insert(connection, upsert, [_values(given[key]) for key in part])
         merged |= _stored(connection, part)
     # the upsert has locked the rows: nobody else changes their badges meanwhile
     changed = [
@@ -60,6 +61,25 @@ def merge(connection: Connection, groups: Sequence[AlertGroup]) -> Sequence[Aler
         connection.execute(statement, [{"row": row.id, "names": row.badges} for row in changed])
         merged |= {_key(row): row for row in changed}
     return [merged[_key(group)] for group in groups]
+
+
+def _insert(connection: Connection, upsert: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Run the upsert.
+
+    PostgreSQL's ON CONFLICT watches the key only: of two writers that make the same group in the same moment, one may
+    first meet the other's row by its id, which is an error; the next try finds it by its key.
+    """
+    if connection.dialect.name != "postgresql":
+        connection.execute(upsert, rows)
+        return
+    for last in (False, False, True):
+        try:
+            with connection.begin_nested():
+                connection.execute(upsert, rows)
+            return
+        except IntegrityError:
+            if last:
+                raise
 
 
 def _key(group: AlertGroup) -> Key:
