@@ -119,3 +119,25 @@ def test_a_flushed_rule_set_is_repaired_by_one_pass_and_audited(netns: str, data
     assert [record.verb for record in cases.audit_records(subject="nftables")] == ["mitigator.drift"]
     assert ledger.reconcile(datetime.now(UTC)).applied == 0
     cases.close()
+
+
+@pytest.mark.parametrize(
+    "disturb", [["flush", "ruleset"], ["flush", "chain", "inet", "tapwarden", "input"]], ids=["all of it", "one chain"]
+)
+def test_the_quick_look_between_passes_sees_what_entries_need_and_lost(
+    netns: str, database: Path, disturb: list[str]
+) -> None:
+    cases, guards = SqlCaseStore.at(database), [Guard()]
+    ledger = Ledger(cases, [Nftables(netns=netns)], lambda: guards[0])
+    assert not ledger.undisturbed()  # no pass was made yet
+    ledger.enact(cases.actions(), datetime.now(UTC), by="policy:drill")
+    ledger.reconcile(datetime.now(UTC))
+    assert ledger.undisturbed()
+
+    subprocess.run(["ip", "netns", "exec", netns, "nft", *disturb], check=True, timeout=20)
+    assert not ledger.undisturbed()
+    ledger.reconcile(datetime.now(UTC))
+    assert ledger.undisturbed()
+    guards[0] = Guard()  # something became protected, or ceased to be
+    assert not ledger.undisturbed()
+    cases.close()
