@@ -272,6 +272,8 @@ pub struct Packet<'a> {
     pub fragment: bool,
     /// Its payload is inspected as a packet of its own (tunnel) or not at all.
     pub payload_inspected_elsewhere: bool,
+    /// Its TCP session, which is established, did not refuse it: rules on the application see it (`PKT_STREAM_EST`).
+    pub in_session: bool,
     /// What its direction of the flow speaks has become known: rules on nothing but that are due.
     pub protocol_settled: bool,
     /// It goes to the flow layer.
@@ -321,6 +323,7 @@ impl<'a> Packet<'a> {
             invalid: false,
             fragment: false,
             payload_inspected_elsewhere: false,
+            in_session: false,
             protocol_settled: false,
             wants_flow: false,
             in_stream: false,

@@ -94,6 +94,8 @@ pub struct AppLayer {
     pub announced_by: Option<u64>,
     /// Flows this one announced; taken by the engine.
     pub expectations: Vec<Expectation>,
+    /// A transaction was let go of though nothing had said that it was complete in a direction.
+    pub left_open: [bool; 2],
     /// Detection-level events (`applayer_mismatch_protocol_both_directions`, ...) with the direction of the octets that
     /// raised them; taken by the engine.
     pub events: Vec<(&'static str, Direction)>,
@@ -213,6 +215,7 @@ impl AppLayer {
         self.look.swap(0, 1);
         self.ended.swap(0, 1);
         self.updated.swap(0, 1);
+        self.left_open.swap(0, 1);
         self.first_seen = self.first_seen.map(Direction::opposite);
     }
 

@@ -89,6 +89,9 @@ impl Path {
 /// Transactions that rules did not look at to the end in a direction, or that were not told since more was to come.
 fn transactions_wait(app: &AppLayer, direction: Direction, inspecting: bool) -> bool {
     let Some(parser) = &app.parser else { return false };
+    if inspecting && app.left_open[direction.index()] {
+        return true;
+    }
     let transactions = parser.transactions();
     transactions
         .ids()

@@ -48,8 +48,8 @@ impl Log<'_, '_> {
             let Some(transaction) = transactions.get_mut(id) else {
                 continue;
             };
-            let complete =
-                transaction.complete(Direction::ToServer) && transaction.complete(Direction::ToClient);
+            let sides = [Direction::ToServer, Direction::ToClient].map(|side| transaction.complete(side));
+            let complete = sides == [true; 2];
             self.application_events(protocol.name, id, transaction);
             let told = self.tell(id, transaction, complete || ended);
             let files_told = !news || self.files(protocol.name, id, transaction, ended);
@@ -57,6 +57,9 @@ impl Log<'_, '_> {
             let inspected = !self.inspecting || there.done && back.done;
             if told && files_told && (complete || ended) && (inspected || self.last) {
                 transactions.release(id);
+                for (open, complete) in app.left_open.iter_mut().zip(sides) {
+                    *open |= !complete;
+                }
             }
         }
     }

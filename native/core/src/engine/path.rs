@@ -173,6 +173,7 @@ impl Path {
             flow.swap();
             packet.direction = packet.direction.map(Direction::opposite);
         }
+        packet.in_session |= session.established && step != Step::Refuse;
         if step == Step::Take {
             announcements.tell(flow, &mut data.app);
             let mut upper = Applications {

@@ -42,6 +42,7 @@ pub(super) fn packet<'p>(flow: &Flow, session: &Session, direction: Direction, n
     packet.direction = Some(direction);
     packet.pseudo = true;
     packet.established = true;
+    packet.in_session = true;
     packet.payload_inspected_elsewhere = flow.payload_inspection_off;
     packet.recursion = flow.recursion;
     packet

@@ -65,7 +65,7 @@ fn start(_options: &AppProtocol, _carrier: Carrier) -> Box<dyn Parser> {
         welcomed: false,
         multiline: false,
         pipelining: false,
-        helo: Vec::new(),
+        helo: None,
         chunk_left: 0,
         discarding: [false; 2],
         mid_line: false,
@@ -98,7 +98,7 @@ struct SmtpParser {
     multiline: bool,
     /// The server takes commands before it answered the ones before.
     pipelining: bool,
-    helo: Vec<u8>,
+    helo: Option<Vec<u8>>,
     /// Octets of a BDAT chunk that still come.
     chunk_left: u64,
     /// A line was longer than kept: its rest is dropped.

@@ -4,11 +4,11 @@ use super::mime::Mime;
 use super::transaction::SmtpTx;
 use crate::event::json::Json;
 
-/// Write both.
-pub(super) fn write(tx: &SmtpTx, json: &mut Json<'_>) {
+/// Write both. `extended`: with what only a record of its own shows of the mail.
+pub(super) fn write(tx: &SmtpTx, extended: bool, json: &mut Json<'_>) {
     json.open_object("smtp");
-    if !tx.helo.is_empty() {
-        json.str("helo", &tx.helo);
+    if let Some(helo) = &tx.helo {
+        json.str("helo", helo);
     }
     if let Some(from) = &tx.from {
         json.str("mail_from", from);
@@ -16,7 +16,7 @@ pub(super) fn write(tx: &SmtpTx, json: &mut Json<'_>) {
     write_list("rcpt_to", tx.recipients.iter().map(Vec::as_slice), json);
     json.close_object();
     if let Some(mail) = &tx.mail {
-        write_mail(mail, json);
+        write_mail(mail, extended, json);
     }
 }
 
@@ -44,7 +44,7 @@ fn addresses(value: &[u8]) -> Vec<&[u8]> {
         .collect()
 }
 
-fn write_mail(mail: &Mime, json: &mut Json<'_>) {
+fn write_mail(mail: &Mime, extended: bool, json: &mut Json<'_>) {
     json.open_object("email");
     json.str("status", if mail.done { "PARSE_DONE" } else { "BODY_STARTED" });
     if let Some(from) = mail.field("from") {
@@ -57,6 +57,10 @@ fn write_mail(mail: &Mime, json: &mut Json<'_>) {
     }
     write_list("attachment", mail.attachments.iter().map(Vec::as_slice), json);
     write_list("url", mail.urls.iter().map(Vec::as_slice), json);
+    if !extended {
+        json.close_object();
+        return;
+    }
     if let Some(value) = mail.field("bcc") {
         write_list("bcc", addresses(value).into_iter(), json);
     }

@@ -92,10 +92,10 @@ impl SmtpParser {
             self.command = Command::Bdat;
             self.data_mode = true;
         } else if begins(line, b"helo") || begins(line, b"ehlo") {
-            if !self.helo.is_empty() {
+            if self.helo.as_ref().is_some_and(|helo| !helo.is_empty()) {
                 tx.meta.raise("DUPLICATE_FIELDS");
             } else {
-                self.helo = argument(line, 4).to_vec();
+                self.helo = Some(argument(line, 4).to_vec());
                 tx.helo.clone_from(&self.helo);
             }
         } else if begins(line, b"mail from") {

@@ -18,7 +18,7 @@ pub(super) static BUFFERS: &[BufferSpec] = &[
 #[derive(Debug, Default)]
 pub(super) struct SmtpTx {
     pub(super) meta: TxMeta,
-    pub(super) helo: Vec<u8>,
+    pub(super) helo: Option<Vec<u8>>,
     pub(super) from: Option<Vec<u8>>,
     pub(super) recipients: Vec<Vec<u8>>,
     pub(super) mail: Option<Mime>,
@@ -74,6 +74,10 @@ impl Transaction for SmtpTx {
     }
 
     fn write_record(&self, _index: usize, json: &mut Json<'_>) {
-        record::write(self, json);
+        record::write(self, true, json);
+    }
+
+    fn write_context(&self, json: &mut Json<'_>) {
+        record::write(self, false, json);
     }
 }

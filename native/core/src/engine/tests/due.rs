@@ -122,3 +122,19 @@ fn a_rule_on_established_flows_is_not_run_at_their_end() {
     play.say(1, TCP_ACK, b"");
     assert_eq!(sids(&play.records()), [2]);
 }
+
+#[test]
+fn version_2_of_ssh_is_one_that_is_compatible_with_2() {
+    for (banner, alerts) in [("SSH-2.0-a\r\n", 1), ("SSH-1.99-a\r\n", 1), ("SSH-1.5-a\r\n", 0)] {
+        let mut play = Play::new(Config::default());
+        play.engine.set_rules(rules(
+            "alert ssh any any -> any any (flow:to_server; ssh.protoversion:2_compat; sid:1;)\n",
+        ));
+        play.handshake();
+        play.say(0, TCP_PSH | TCP_ACK, banner.as_bytes());
+        play.say(1, TCP_PSH | TCP_ACK, b"SSH-2.0-b\r\n");
+        play.say(0, TCP_ACK, b"");
+        play.goodbye();
+        assert_eq!(sids(&play.records()).len(), alerts, "{banner}");
+    }
+}

@@ -193,7 +193,8 @@ fn packet_rule(
             let mut protocols = signature.protocols.iter();
             protocols.any(|known| std::ptr::eq(*known, protocol))
         });
-        or(known, Cause::AppProtocol)?;
+        let seen = packet.tcp().is_none() || packet.in_session;
+        or(known && seen, Cause::AppProtocol)?;
     }
     packet_fits(signature, view, detect, work)?;
     work.machine.begin(signature.variables);

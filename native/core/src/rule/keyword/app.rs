@@ -104,12 +104,19 @@ pub const KEYWORDS: &[Keyword] = &[
         "The protocol version.",
         ("ssh", "ssh.protoversion:2.0;"),
         |b, a| {
+            // What a server that speaks version 2 may say (RFC 4253 section 5.1).
+            if a.text.trim() == "2_compat" {
+                let any = Argument {
+                    text: r"/^(2|2\.0|1\.99)$/",
+                    ..a
+                };
+                return aside(b, "ssh.proto", |b| super::pcre::pcre(b, any));
+            }
             let numbers = a.text.trim().trim_start_matches(|c: char| c.is_ascii_digit());
-            let valid = a.text.trim() == "2_compat"
-                || numbers.len() < a.text.trim().len()
-                    && numbers
-                        .bytes()
-                        .all(|octet| octet.is_ascii_digit() || b".-".contains(&octet));
+            let valid = numbers.len() < a.text.trim().len()
+                && numbers
+                    .bytes()
+                    .all(|octet| octet.is_ascii_digit() || b".-".contains(&octet));
             if !valid {
                 return Err(format!("{:?} is not a version of the protocol", a.text).into());
             }
@@ -434,8 +441,6 @@ fn in_buffer(builder: &mut Builder<'_>, buffer: &str, argument: Argument<'_>, wh
     if octets.is_empty() {
         return Err("the text is empty".into());
     }
-    let chosen = sticky(buffer)
-        .ok_or_else(|| Fault::not_there_yet(format!("the buffer {buffer} is not there yet")))?;
     let mut content = Content::new(octets);
     content.negated = argument.negated;
     if whole {
@@ -444,6 +449,15 @@ fn in_buffer(builder: &mut Builder<'_>, buffer: &str, argument: Argument<'_>, wh
         content.depth = Some(crate::rule::chain::Operand::Number(content.pattern.len() as i64));
         content.ends_with = true;
     }
+    aside(builder, buffer, |builder| {
+        builder.push(Condition::Content(Box::new(content)))
+    })
+}
+
+/// Conditions on a buffer of its own; what follows is about what was before.
+fn aside(builder: &mut Builder<'_>, buffer: &str, push: impl FnOnce(&mut Builder<'_>) -> Outcome) -> Outcome {
+    let chosen = sticky(buffer)
+        .ok_or_else(|| Fault::not_there_yet(format!("the buffer {buffer} is not there yet")))?;
     let (list, last, open, base64) = (
         builder.list,
         builder.last_content,
@@ -452,7 +466,7 @@ fn in_buffer(builder: &mut Builder<'_>, buffer: &str, argument: Argument<'_>, wh
     );
     builder.open_buffer = None;
     builder.enter(chosen)?;
-    builder.push(Condition::Content(Box::new(content)))?;
+    push(builder)?;
     (
         builder.list,
         builder.last_content,

@@ -20,7 +20,7 @@ pub const KEYWORDS: &[Keyword] = &[Keyword::new(
 /// Captures of one expression at most.
 const MAX_CAPTURES: usize = 8;
 
-fn pcre(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
+pub(super) fn pcre(builder: &mut Builder<'_>, argument: Argument<'_>) -> Outcome {
     let (text, captures) = split_captures(argument.text);
     let first = (0..text.len())
         .find(|&at| text.as_bytes()[at] == b'/' && (at == 0 || text.as_bytes()[at - 1] != b'\\'))
