@@ -20,15 +20,18 @@ from tapwarden.agent.orders.gate import GateRules, Seen
 from tapwarden.agent.orders.openc2 import Wish
 from tapwarden.agent.orders.record import ORAL_LASTS, admitted_order, rejected_order, targets_of, wishes_of
 from tapwarden.agent.orders.refusal import BAD_REQUEST, FORBIDDEN, NOT_FOUND, OK, PROCESSING, Refusal
-from tapwarden.mitigation.approval import ApprovalRules, people_needed
+from tapwarden.mitigation.approval import ApprovalRules, Need, people_at_least, people_needed
 from tapwarden.model.decision import Action, ActionState, Decision, Impact, Installed, Target
 from tapwarden.model.errors import MitigationError, RefusedError
+from tapwarden.model.incident import ThreatClass
 from tapwarden.model.order import OVER, Message, Order, OrderKind, OrderState, OrderStore
 from tapwarden.model.ports import CaseStore, Clock, Mitigator
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 1000
+CONFIDENCE = 100
+"""Of an order's: its issuer has determined the threat."""
 OPEN_STATES = tuple(state for state in OrderState if state not in OVER)
 
 
@@ -233,7 +236,7 @@ class Orders:
         order = self._with_incident(order, now)
         requested_by = entered_by or f"order:{order.id}"
         decisions = [
-            self._needed(decision, wants=self._rules.people, because="orders take a person here")
+            self._needed(order, decision, wants=self._rules.people)
             for decision in decisions_of(order, wishes, expires_at, now, requested_by=requested_by)
         ]
         return self._enact(order, decisions, now)
@@ -249,7 +252,7 @@ class Orders:
         order = replace(self._with_incident(order, now), confirmed_by=oral.confirmed_by)
         people = 0 if approved else self._rules.people
         decisions = [
-            self._needed(decision, wants=people, because="orders take a person here", least=approved)
+            self._needed(order, decision, wants=people, approved=approved)
             for decision in decisions_of(order, wishes, order.expires_at, now, requested_by=f"order:{order.id}")
         ]
         with self._store.transaction():
@@ -286,15 +289,21 @@ class Orders:
             self._desk.carry_out(decision)
         return self._judge(order, self._shown(), now)
 
-    def _needed(self, decision: Decision, *, wants: int, because: str, least: bool = False) -> Decision:
+    def _needed(self, order: Order, decision: Decision, *, wants: int, approved: bool = False) -> Decision:
+        """With the people it takes: those orders take here, what it is about or whom it would hit ask for, the most."""
         try:
             impact = self._desk.simulate(decision.targets, since=decision.decided_at - LOOK_BACK)
         except RefusedError as error:
             raise Refusal(BAD_REQUEST, str(error)) from error
         need = people_needed(decision, impact, self._rules.approval)
-        if least or need.people < wants:
-            return needing(decision, wants, because, need.confirm_within_s)
-        return needing(decision, need.people, need.because, need.confirm_within_s)
+        asked = Need(wants, "orders take a person here", need.confirm_within_s)
+        if not approved:
+            threat_class = ThreatClass(order.category.partition(".")[0])
+            about = people_at_least(
+                decision.authority.kind, decision.targets, threat_class, CONFIDENCE, self._rules.approval
+            )
+            asked = max(asked, need, about, key=lambda each: each.people)
+        return needing(decision, asked.people, asked.because, asked.confirm_within_s)
 
     def _with_incident(self, order: Order, now: datetime) -> Order:
         """The order with its incident: ours that it names, where that is open, else one of its own."""

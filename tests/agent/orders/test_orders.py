@@ -87,6 +87,8 @@ class Filter:
 class Site:
     """An agent's orders on its stores, started again at will."""
 
+    approval = ApprovalRules()
+
     def __init__(self, folder: Path, people: int = 1, dry_run: bool = False) -> None:
         self.clock, self.filter, self.people, self.dry_run = Hands(), Filter(), people, dry_run
         self.cases = SqlCaseStore.at(folder / "cases.db")
@@ -115,7 +117,7 @@ class Site:
             cases=self.cases,
             desk=self.desk,
             mitigators=[self.filter],
-            rules=OrderRules(GATE, self.people, ApprovalRules()),
+            rules=OrderRules(GATE, self.people, self.approval),
             clock=self.clock,
             new_id=self._ids.__next__,
         )
@@ -161,6 +163,15 @@ def an_order(seq: int = 1, *targets: Target, wording: Wording = WORDING, at: dat
 
 def a_revocation(seq: int, of: str, at: datetime = T0) -> Any:
     return ISSUER.revocation(f"CC-{seq}", seq, "agent-1", of, replace(WORDING, reason="cleaned up"), at)
+
+
+def test_the_sites_own_rules_on_kinds_of_targets_hold_for_orders_too(trusting: Site) -> None:
+    trusting.approval = ApprovalRules(kinds={TargetType.ADDRESS: 2})
+    trusting.restart()
+    order = trusting.receive(an_order())
+    assert (order.state, order.code) == (OrderState.PENDING_APPROVAL, 102)
+    assert trusting.orders.approve("CC-1", by="ann").state is OrderState.PENDING_APPROVAL
+    assert trusting.orders.approve("CC-1", by="bob").state is OrderState.EFFECTIVE
 
 
 def test_an_order_waits_for_a_person_takes_effect_is_proved_and_told(site: Site) -> None:
