@@ -166,7 +166,7 @@ def a_revocation(seq: int, of: str, at: datetime = T0) -> Any:
 
 
 def test_the_sites_own_rules_on_kinds_of_targets_hold_for_orders_too(trusting: Site) -> None:
-    trusting.approval = ApprovalRules(kinds={TargetType.ADDRESS: 2})
+    trusting.approval = ApprovalRules(kinds={TargetType.DOMAIN: 2})
     trusting.restart()
     order = trusting.receive(an_order())
     assert (order.state, order.code) == (OrderState.PENDING_APPROVAL, 102)
