@@ -153,17 +153,15 @@ pub fn addresses(text: &str, variables: &BTreeMap<String, String>) -> Result<Add
     let mut items = Vec::new();
     flatten(text, false, variables, 0, &mut items)?;
     let (mut wanted4, mut wanted6, mut gone4, mut gone6) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut any, mut positive) = (false, false);
+    let mut any = false;
     for (item, negated) in &items {
         if item.eq_ignore_ascii_case("any") {
             if *negated {
                 return Err("!any matches nothing".into());
             }
             any = true;
-            positive = true;
             continue;
         }
-        positive |= !negated;
         match range(item)? {
             Range::V4(low, high) => if *negated { &mut gone4 } else { &mut wanted4 }.push((low, high)),
             Range::V6(low, high) => if *negated { &mut gone6 } else { &mut wanted6 }.push((low, high)),
@@ -176,8 +174,11 @@ pub fn addresses(text: &str, variables: &BTreeMap<String, String>) -> Result<Add
             ..AddressSet::default()
         });
     }
-    if any || !positive {
+    // What is only negated is all else of its family: !10.0.0.0/8 is no IPv6 address (Suricata's DetectAddressMergeNot).
+    if any || wanted4.is_empty() && !gone4.is_empty() {
         wanted4.push((u32::FIRST, u32::LAST));
+    }
+    if any || wanted6.is_empty() && !gone6.is_empty() {
         wanted6.push((u128::FIRST, u128::LAST));
     }
     let v4 = without(&merged(wanted4), &merged(gone4));
@@ -328,15 +329,25 @@ mod tests {
     }
 
     #[test]
-    fn negated_variables_are_everything_else() {
+    fn negated_variables_are_everything_else_of_their_family() {
         let set = addresses("$EXTERNAL_NET", &variables()).unwrap();
         for (address, inside) in [
             ("10.1.2.3", false),
             ("192.168.255.255", false),
             ("11.0.0.0", true),
-            ("2001:db8::1", true),
+            ("2001:db8::1", false),
         ] {
             assert_eq!(set.contains(address.parse().unwrap()), inside, "{address}");
+        }
+        for (text, v4, v6) in [
+            ("![10.0.0.0/8,2001:db9::/32]", true, true),
+            ("[any,!10.0.0.0/8]", true, true),
+            ("!2001:db9::/32", false, true),
+            ("[!10.0.0.0/8,2001:db8::/32]", true, true),
+        ] {
+            let set = addresses(text, &variables()).unwrap();
+            assert_eq!(set.contains("11.0.0.0".parse().unwrap()), v4, "{text}");
+            assert_eq!(set.contains("2001:db8::1".parse().unwrap()), v6, "{text}");
         }
     }
 
