@@ -23,7 +23,7 @@ COMMON = TABLE["every record"]
 CARRYING = ("alert", "fileinfo")
 """Records that show the transaction they are about as its own record does."""
 
-FREE = ("alert.metadata.", "metadata.flowints.", "tapwarden.")
+FREE = ("alert.metadata.", "metadata.flowints.", "metadata.flowvars[].", "metadata.pktvars[].", "tapwarden.")
 """Objects whose members rules name, and ours."""
 
 ALWAYS = ("timestamp", "event_type", "src_ip", "dest_ip", "proto", "flow_id")
@@ -41,7 +41,6 @@ OURS_ONLY = {
 """Fields we write where Suricata does not, and why."""
 
 NOT_OURS = {
-    "metadata.flowvars[].v": "captures are not shown",
     "fileinfo.magic": "where the configuration asks for it, not because a rule did",
     "files[].magic": "as fileinfo.magic",
     "tx_guessed": "what a transaction has to do with a match is known",
