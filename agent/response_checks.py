@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from tapwarden.agent.config import Config, Layout
 from tapwarden.agent.finding import Finding
-from tapwarden.agent.responses import mail_of, neighbours_of, recipients_of, webhook_of
+from tapwarden.agent.reporting import mailer_of
+from tapwarden.agent.responses import neighbours_of, recipients_of, webhook_of
 from tapwarden.mitigation.bgp.speaker import configuration
 from tapwarden.mitigation.notify import Pap, Tlp
 from tapwarden.mitigation.reset.wire import Wire
@@ -64,7 +65,7 @@ def examine_notify(config: Config, layout: Layout) -> Iterator[Finding]:
     if not notify.enabled:
         return
     try:
-        recipients, mail = recipients_of(config), mail_of(config, layout)
+        recipients, mail = recipients_of(config), mailer_of(config, layout)
         webhook_of(config, layout)
     except ConfigError as error:
         yield Finding("notices", "fail", str(error), "correct mitigation.notify and reporting.smtp")

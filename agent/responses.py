@@ -7,13 +7,12 @@ from tapwarden.agent.appeals import AppealRules, Appeals, Replies
 from tapwarden.agent.config import Config, Layout
 from tapwarden.agent.config.response import Bgp as BgpConfig
 from tapwarden.agent.report.workdays import Calendar
+from tapwarden.agent.reporting import mailer_of
 from tapwarden.agent.secret import read_token
 from tapwarden.agent.store.cases import SqlCaseStore
 from tapwarden.agent.store.cases.appeals import SqlAppealStore
 from tapwarden.mitigation.bgp import BlackHole, Neighbour
 from tapwarden.mitigation.notify import (
-    MailServer,
-    MailTransport,
     Notify,
     Pap,
     Recipient,
@@ -111,7 +110,7 @@ def notify_of(config: Config, layout: Layout) -> Mitigator:
     return MITIGATORS["notify"](
         folder=layout.state("notify"),
         recipients=recipients_of(config),
-        ways=Ways(mail_of(config, layout), webhook_of(config, layout)),
+        ways=Ways(mailer_of(config, layout), webhook_of(config, layout)),
         sender=Sender(config.reporting.organisation, notify.contact, Tlp(notify.tlp), Pap(notify.pap)),
         reply_url=f"{notify.site}/reply/" if notify.site else "",
         per_hour=notify.per_hour,
@@ -129,20 +128,6 @@ def recipients_of(config: Config) -> Sequence[Recipient]:
         networks = tuple(parse_network(network) for network in one.networks)
         made.append(Recipient(one.name, one.kind, networks, names, one.email, one.webhook, one.language, Tlp(one.tlp)))
     return made
-
-
-def mail_of(config: Config, layout: Layout) -> MailTransport | None:
-    """Mail for notices, through the server of ``reporting.smtp``; None where there is none. Raises ConfigError."""
-    smtp = config.reporting.smtp
-    if not smtp.host:
-        return None
-    secret = smtp.password_file
-    password = read_token(layout.setting(secret), "reporting.smtp.password_file") if secret else ""
-    ca_file = str(layout.setting(smtp.ca_file)) if smtp.ca_file else ""
-    try:
-        return MailTransport(MailServer(smtp.host, smtp.port, smtp.sender, smtp.security, smtp.user, password, ca_file))
-    except ValueError as error:
-        raise ConfigError(str(error), key="reporting.smtp.sender") from error
 
 
 def webhook_of(config: Config, layout: Layout) -> WebhookTransport | None:

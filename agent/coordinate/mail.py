@@ -43,10 +43,14 @@ class Attachment:
 
 
 class Mailer:
-    """Sends messages. Raises ConfigError for a CA file that cannot be read."""
+    """Sends messages. Raises ConfigError for a CA file that cannot be read, or a sender that is no address."""
 
     def __init__(self, settings: MailSettings) -> None:
         self._settings = settings
+        try:
+            self._sender = address_of(settings.sender)
+        except ValueError as error:
+            raise ConfigError(str(error), key="reporting.smtp.sender") from error
         try:
             self._tls = ssl.create_default_context(cafile=settings.ca_file or None)
         except (OSError, ssl.SSLError) as error:
@@ -60,21 +64,29 @@ class Mailer:
         subject: str,
         text: str,
         at: datetime,
+        answers: str = "",
         attachments: Sequence[Attachment] = (),
         headers: Sequence[tuple[str, str]] = (),
         smime: Smime | None = None,
     ) -> str:
-        """Hand the message to the server; its last reply. The same ``message_id`` is the same message to readers.
+        """Hand the message to the server; what it said when it took it, with our Message-ID.
 
-        Raises ChannelError.
+        The same ``message_id`` is the same message to readers; ``answers`` is that of an earlier one. Raises
+        ChannelError, permanent for what no further attempt changes: an address that is none, a refusal (5xx).
         """
+        domain, host = self._sender.domain, self._settings.host
         message = EmailMessage(policy=SMTP)
-        message["From"] = _address(self._settings.sender)
-        message["To"] = [_address(one) for one in to]
+        message["From"] = self._sender
+        try:
+            message["To"] = [address_of(one) for one in to]
+        except ValueError as error:
+            raise ChannelError(str(error), permanent=True) from error
         message["Subject"] = _line(subject)[:300]
         message["Date"] = format_datetime(at)
-        message["Message-ID"] = f"<{message_id}@{self._settings.sender.rpartition('@')[2]}>"
-        message["Auto-Submitted"] = "auto-generated"
+        message["Message-ID"] = f"<{message_id}@{domain}>"
+        if answers:
+            message["In-Reply-To"] = message["References"] = f"<{answers}@{domain}>"
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834 section 5: nobody's absence notice comes back
         for name, value in headers:
             message[name] = _line(value)
         content = message if smime is None else EmailMessage(policy=SMTP)
@@ -84,22 +96,34 @@ class Mailer:
             content.add_attachment(part.content, maintype=main, subtype=sub.partition(";")[0], filename=part.name)
         whole = message.as_bytes() if smime is None else _wrapped(message, content, smime)
         try:
-            with self._connect() as server:
-                refused = server.sendmail(self._settings.sender, list(to), whole)
+            said, refused = self._hand_over(to, whole)
         except smtplib.SMTPRecipientsRefused as error:
             codes = {code for code, _ in error.recipients.values()}
-            raise ChannelError(
-                f"refused every recipient: {_said(error.recipients)}", permanent=codes <= set(REFUSED)
-            ) from error
+            words = _said(error.recipients)
+            if len(to) == 1:  # there is no other that it could have been
+                words = words.removesuffix(f" ({to[0]})")
+            raise ChannelError(f"{host}: {words}", permanent=codes <= set(REFUSED)) from error
         except smtplib.SMTPResponseException as error:
-            said = f"{error.smtp_code} {_text(error.smtp_error)}"
+            words = f"{host}: {error.smtp_code} {_text(error.smtp_error)}"
             permanent = error.smtp_code in REFUSED and not isinstance(error, smtplib.SMTPAuthenticationError)
-            raise ChannelError(f"answered {said}", permanent=permanent) from error
+            raise ChannelError(words, permanent=permanent) from error
         except (OSError, smtplib.SMTPException, ValueError) as error:
-            raise ChannelError(f"{type(error).__name__}: {error}") from error
+            raise ChannelError(f"{host}: {type(error).__name__}: {error}"[:300]) from error
         if refused:
-            raise ChannelError(f"refused some recipients: {_said(refused)}")
-        return "250"
+            raise ChannelError(f"{host} refused some recipients: {_said(refused)}")
+        return f"{host}: {said}, Message-ID {message_id}@{domain}"
+
+    def _hand_over(self, to: Sequence[str], message: bytes) -> tuple[str, dict[str, tuple[int, bytes]]]:
+        """What the server said when it took it, and whom it refused (smtplib's ``sendmail`` keeps no answer)."""
+        with self._connect() as smtp:
+            smtp.ehlo_or_helo_if_needed()
+            _granted(smtp.mail(self._settings.sender))
+            answers = {one: smtp.rcpt(one) for one in to}
+            refused = {one: answer for one, answer in answers.items() if not _is_granted(answer[0])}
+            if len(refused) == len(answers):
+                raise smtplib.SMTPRecipientsRefused(refused)
+            code, said = _granted(smtp.data(message))
+            return f"{code} {_text(said)}", refused
 
     def _connect(self) -> smtplib.SMTP:
         settings = self._settings
@@ -126,8 +150,23 @@ def _wrapped(message: EmailMessage, content: EmailMessage, smime: Smime) -> byte
     return head + re.sub(rb"\r?\n", b"\r\n", smime.wrapped(content.as_bytes()))
 
 
-def _address(text: str) -> Address:
-    return Address(addr_spec=text)
+def address_of(text: str) -> Address:
+    """A mailbox from ``user@example.org``. ValueError for anything that could be more than one."""
+    user, at, domain = text.rpartition("@")
+    safe = text.isascii() and text.isprintable() and not set(text) & set(' ,;:<>()[]"\\\r\n')
+    if not at or not user or not domain or not safe:
+        raise ValueError(f"{text!r} is not an e-mail address, for example abuse@example.org")
+    return Address(username=user, domain=domain)
+
+
+def _is_granted(code: int) -> bool:
+    return 200 <= code < 300
+
+
+def _granted(answer: tuple[int, bytes]) -> tuple[int, bytes]:
+    if not _is_granted(answer[0]):
+        raise smtplib.SMTPResponseException(*answer)
+    return answer
 
 
 def _line(text: str) -> str:
@@ -141,4 +180,4 @@ def _text(said: bytes | str) -> str:
 
 
 def _said(refused: dict[str, tuple[int, bytes]]) -> str:
-    return "; ".join(f"{who}: {code} {_text(why)}" for who, (code, why) in list(refused.items())[:5])
+    return "; ".join(f"{code} {_text(why)} ({who})" for who, (code, why) in list(refused.items())[:5])

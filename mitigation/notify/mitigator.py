@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tapwarden.mitigation.notify.letter import Matter, Sender, plain, write
-from tapwarden.mitigation.notify.mail import MailTransport
+from tapwarden.mitigation.notify.mail import Mail
 from tapwarden.mitigation.notify.messages import Message, Messages, MessageState, message_id
 from tapwarden.mitigation.notify.recipient import Recipient, responsible
 from tapwarden.mitigation.notify.reply import ReplyTokens
@@ -31,7 +31,7 @@ RETRY_FIRST_S, RETRY_MOST_S = 30.0, 3600.0
 class Ways:
     """How messages travel; None where a way is not configured."""
 
-    mail: MailTransport | None = None
+    mail: Mail | None = None
     webhook: WebhookTransport | None = None
 
 
@@ -179,7 +179,14 @@ class Notify:
         if recipient.email:
             if self._ways.mail is None:
                 raise ChannelError("no mail server is configured")
-            return self._ways.mail.send(recipient.email, letter, message.id, at, answers=message.answers)
+            return self._ways.mail.send(
+                message_id=message.id,
+                to=[recipient.email],
+                subject=plain(letter.subject, 200),
+                text=letter.text,
+                at=at,
+                answers=message.answers,
+            )
         if self._ways.webhook is None:
             raise ChannelError("no webhook is configured")
         document = {

@@ -19,9 +19,8 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
+from tapwarden.agent.coordinate.mail import Mailer, MailSettings
 from tapwarden.mitigation.notify import (
-    MailServer,
-    MailTransport,
     Notify,
     Pap,
     Recipient,
@@ -31,12 +30,12 @@ from tapwarden.mitigation.notify import (
     Ways,
     WebhookTransport,
 )
-from tapwarden.mitigation.notify.letter import Matter, defanged, write
+from tapwarden.mitigation.notify.letter import defanged
 from tapwarden.mitigation.notify.messages import MessageState
 from tapwarden.mitigation.steps import judged
 from tapwarden.mitigation.target import parse_network
 from tapwarden.model.decision import Action, ActionState, Measure, Target, TargetType
-from tapwarden.model.errors import MitigationError
+from tapwarden.model.errors import ChannelError, ConfigError, MitigationError
 
 
 class Clock:
@@ -127,11 +126,11 @@ AUTHORITY = Recipient("省通信管理局", "authority", email="jubao@example.cn
 @pytest.fixture
 def make(tmp_path: Path, mail: tuple[Mailbox, int], certificate: tuple[Path, Path]) -> Callable[..., Notify]:
     def build(*recipients: Recipient, clock: Clock, **settings: object) -> Notify:
-        server = MailServer("127.0.0.1", mail[1], "tapwarden@example.org", ca_file=str(certificate[0]))
+        server = MailSettings("127.0.0.1", mail[1], "starttls", "tapwarden@example.org", ca_file=str(certificate[0]))
         given: dict[str, object] = {
             "folder": tmp_path / "notify",
             "recipients": recipients,
-            "ways": Ways(mail=MailTransport(server)),
+            "ways": Ways(mail=Mailer(server)),
             "sender": Sender("Example Org", "noc@example.org, +86 10 5555"),
             "reply_url": "https://tw.example.org/reply/",
             "clock": clock,
@@ -208,7 +207,7 @@ def test_a_server_that_is_down_or_not_trusted_gets_nothing_and_is_tried_again(
     with socket.create_server(("127.0.0.1", 0)) as free:
         nobody = free.getsockname()[1]
     for index, (port, words) in enumerate(((nobody, "ConnectionRefusedError"), (mail[1], "SSLCertVerificationError"))):
-        ways = Ways(mail=MailTransport(MailServer("127.0.0.1", port, "tapwarden@example.org")))
+        ways = Ways(mail=Mailer(MailSettings("127.0.0.1", port, "starttls", "tapwarden@example.org")))
         notify = make(PROVIDER, clock=clock, ways=ways, folder=tmp_path / str(index))
         notify.apply([ask("198.51.100.7", clock)], clock.now)
         notify.send_due()
@@ -257,17 +256,12 @@ def test_text_an_attacker_chose_makes_no_header_no_link_and_no_line_of_its_own(
     "address", ["a@b@c d", "a@x.example, b@y.example", "a@x.example\r\nBcc: b@y.example", "a", "@x"]
 )
 def test_an_address_that_could_be_two_or_a_header_is_no_address(address: str, mail: tuple[Mailbox, int]) -> None:
-    letter = write(
-        Matter("m", "i", Target(TargetType.ADDRESS, "192.0.2.1"), "r", Clock().now, Clock().now),
-        "x",
-        "owner",
-        "en",
-        Sender("o", ""),
-        "",
-    )
-    transport = MailTransport(MailServer("127.0.0.1", mail[1], "tapwarden@example.org"))
-    with pytest.raises(ValueError, match="not an e-mail address"):
-        transport.send(address, letter, "m", Clock().now)
+    mailer = Mailer(MailSettings("127.0.0.1", mail[1], "starttls", "tapwarden@example.org"))
+    with pytest.raises(ChannelError, match="not an e-mail address") as caught:
+        mailer.send(message_id="m", to=[address], subject="s", text="t", at=Clock().now)
+    assert caught.value.permanent
+    with pytest.raises(ConfigError, match="not an e-mail address"):
+        Mailer(MailSettings("127.0.0.1", mail[1], "starttls", address))
 
 
 def test_labels_decide_who_may_be_told(make: Callable[..., Notify], ask: Callable[..., Action]) -> None:
