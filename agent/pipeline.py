@@ -100,13 +100,16 @@ class Pipeline:
     def carry(self, *deliveries: Delivery) -> None:
         """Deliveries, from the collector to the report that the outbox sends; many are carried as one."""
         for delivery in deliveries:
-            for event in delivery.events:
-                for enrichment in self._enrichments:
-                    enrichment.observe(event)
-            self._write_out(delivery.events)
-            self._wait_for_store(delivery)
-            self._untriaged.extend(group_alerts(delivery.events, self._badges))
+            self._take_in(delivery)
         self.catch_up()
+
+    def _take_in(self, delivery: Delivery) -> None:
+        for event in delivery.events:
+            for enrichment in self._enrichments:
+                enrichment.observe(event)
+        self._write_out(delivery.events)
+        self._wait_for_store(delivery)
+        self._untriaged.extend(group_alerts(delivery.events, self._badges))
 
     def catch_up(self) -> None:
         """Everything that can be done now, with this delivery and what waited for a store before."""
@@ -221,17 +224,17 @@ class Pipeline:
 
     def run(self) -> None:
         """Carry what is handed in until ``finish``; meant for a thread of its own."""
-        self.catch_up()  # with what an earlier process left
+        with self._boundary(0):
+            self.catch_up()  # with what an earlier process left
         while True:
             taken = self._take()
             deliveries = [delivery for delivery in taken if delivery is not None]
             try:
-                self.carry(*deliveries)
-            except Exception:
-                # The boundary of the task: one batch that cannot be carried must not end the watch.
-                self._counts["path.failures"] += 1
-                log.exception("path=failed events=%d", sum(len(delivery.events) for delivery in deliveries))
-                self._health.set("path", "degraded", "a batch could not be carried; see the log")
+                for delivery in deliveries:
+                    with self._boundary(len(delivery.events)):
+                        self._take_in(delivery)
+                with self._boundary(sum(len(delivery.events) for delivery in deliveries)):
+                    self.catch_up()
             finally:
                 for _ in taken:
                     self._queue.task_done()
@@ -239,6 +242,16 @@ class Pipeline:
                 break
         self._failed_at.clear()
         self.catch_up()
+
+    @contextmanager
+    def _boundary(self, events: int) -> Iterator[None]:
+        """The boundary of the task: one delivery that cannot be carried ends neither the watch nor the others."""
+        try:
+            yield
+        except Exception:
+            self._counts["path.failures"] += 1
+            log.exception("path=failed events=%d", events)
+            self._health.set("path", "degraded", "a batch could not be carried; see the log")
 
     def _take(self) -> list[Delivery | None]:
         """What waits: behind a burst the path has many small deliveries, and carries them together."""

@@ -262,3 +262,34 @@ def test_hundreds_of_matters_and_their_further_alerts_are_carried_in_seconds(
     assert len(bench.parts.cases.incidents(limit=2000)) == FLOOD
     assert opened_s < 30
     assert again_s < 10
+
+
+def test_of_deliveries_carried_together_one_that_fails_takes_no_other_with_it(
+    tmp_path: Path, bench_at: Callable[..., Bench]
+) -> None:
+    bench = bench_at(tmp_path)
+
+    class Stumbling:
+        def observe(self, event: Event) -> None:
+            if event.eve["dest_ip"] == "192.0.2.2":
+                raise LookupError("a fault of an enrichment")
+
+        def badges(self, alert: Event) -> tuple[str, ...]:
+            return ()
+
+    parts = bench.parts
+    path = Pipeline(
+        events=parts.events,
+        cases=parts.cases,
+        desk=parts.desk,
+        policies=(),
+        enrichments=[Stumbling()],
+        health=Health(),
+        ours=parts.ours,
+    )
+    for last in (1, 2, 3):
+        path.submit(Delivery([alert(last, dest=f"192.0.2.{last}")]), wait=True)
+    path.finish()
+    path.run()
+    assert {group.dest_ip for group in bench.parts.cases.groups()} == {"192.0.2.1", "192.0.2.3"}
+    assert path.counters()["path.failures"] == 1
