@@ -15,6 +15,7 @@ from tapwarden.agent.coordinator.centre import Centre
 from tapwarden.agent.coordinator.faults import Fault, Faults
 from tapwarden.agent.coordinator.identity import Identities
 from tapwarden.agent.coordinator.register import Determination, Finding, Received
+from tapwarden.agent.request_body import read_body
 
 REPORT_MAX_OCTETS = 1024 * 1024
 """A longer report is refused before it is read."""
@@ -65,7 +66,7 @@ def router(
         fault = active.take()
         if fault is not None and (answer := await faults.before(fault)) is not None:
             return answer
-        content = await _content(request)
+        content = await read_body(request, REPORT_MAX_OCTETS, "a report")
         try:
             report = document.check(content)
         except ValueError as error:
@@ -109,15 +110,6 @@ def router(
 
 def _determination(found: Determination) -> dict[str, Any]:
     return {"state": found.state.value, "by": found.by, "at": found.at.isoformat(), "reason": found.reason}
-
-
-async def _content(request: Request) -> bytes:
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > REPORT_MAX_OCTETS:
-            raise HTTPException(413, f"a report has at most {REPORT_MAX_OCTETS} octets")
-    return bytes(content)
 
 
 def _receipt(kept: Received) -> dict[str, Any]:

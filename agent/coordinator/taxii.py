@@ -14,6 +14,7 @@ from tapwarden.agent.coordinator.database import written
 from tapwarden.agent.coordinator.faults import Faults, after, before, on_page, on_post
 from tapwarden.agent.coordinator.identity import Caller, Identities
 from tapwarden.agent.coordinator.shelf import Shelf, Shelved, Wanted, new_status
+from tapwarden.agent.request_body import read_body
 
 MEDIA_TYPE = "application/taxii+json;version=2.1"
 CONTENT_MAX_OCTETS = 8 * 1024 * 1024
@@ -118,7 +119,7 @@ class TaxiiServer:
         fault = self._faults.take("push")
         if fault is not None and (answer := await before(fault)) is not None:
             return answer
-        things = _envelope(await _content(request))
+        things = _envelope(await read_body(request, CONTENT_MAX_OCTETS, "an envelope"))
         failed = on_post(fault, things)
         status = await run_in_threadpool(self._keep, caller, collection, things, failed)
         return after(fault) or _taxii(status, 202)
@@ -246,12 +247,3 @@ def _envelope(content: bytes) -> list[Any]:
     if not isinstance(things, list):
         raise HTTPException(400, "objects is a list")
     return things
-
-
-async def _content(request: Request) -> bytes:
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > CONTENT_MAX_OCTETS:
-            raise HTTPException(413, f"at most {CONTENT_MAX_OCTETS} octets at once")
-    return bytes(content)

@@ -18,6 +18,7 @@ from tapwarden.agent.orders.desk import Orders
 from tapwarden.agent.orders.feedback import content_of
 from tapwarden.agent.orders.refusal import OK, Refusal
 from tapwarden.agent.reception.callers import Callers
+from tapwarden.agent.request_body import read_body
 
 CONTENT_MAX_OCTETS = 256 * 1024
 
@@ -33,7 +34,7 @@ def router(orders: Orders, callers: Callers, name: str, now: Callable[[], dateti
         kind = request.headers.get("content-type", "").replace(" ", "")
         if kind.partition(";")[0] != "application/openc2+json" or kind.partition("version=")[2] not in {"", "1.0"}:
             raise HTTPException(415, f"post {openc2.MEDIA_TYPE}")
-        headers, asked = _message(await _content(request))
+        headers, asked = _message(await read_body(request, CONTENT_MAX_OCTETS, "a command"))
         answer = await run_in_threadpool(_obey, orders, asked, name, now())
         args = asked.get("args")
         if isinstance(args, Mapping) and args.get("response_requested") == "none":
@@ -69,12 +70,3 @@ def _message(content: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise HTTPException(400, 'post {"headers": {...}, "body": {"openc2": {"request": {...}}}}') from None
     return headers, asked
-
-
-async def _content(request: Request) -> bytes:
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > CONTENT_MAX_OCTETS:
-            raise HTTPException(413, f"a command has at most {CONTENT_MAX_OCTETS} octets")
-    return bytes(content)
