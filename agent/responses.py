@@ -23,8 +23,9 @@ from tapwarden.mitigation.notify import (
 )
 from tapwarden.mitigation.table import MITIGATORS
 from tapwarden.mitigation.target import parse_domain, parse_network
+from tapwarden.model.desks import Desk
 from tapwarden.model.errors import ConfigError
-from tapwarden.model.ports import CaseStore, Clock, Desk, Mitigator
+from tapwarden.model.ports import CaseStore, Clock, Mitigator
 
 
 def responses_of(config: Config, layout: Layout) -> list[Mitigator]:

@@ -40,20 +40,11 @@ from tapwarden.dashboards.sessions import SessionTable
 from tapwarden.dashboards.settings import DashboardSettings
 from tapwarden.dashboards.shield import Shield
 from tapwarden.dashboards.throttle import LoginThrottle
+from tapwarden.model.desks import AppealDesk, Desk, IncidentDesk, ReplyDesk
 from tapwarden.model.errors import RefusedError, StoreError
 from tapwarden.model.office import Office
 from tapwarden.model.order import OrderDesk, QueryDesk
-from tapwarden.model.ports import (
-    AppealDesk,
-    CaseStore,
-    Clock,
-    Desk,
-    EventStore,
-    EvidenceStore,
-    Formatter,
-    IncidentDesk,
-    ReplyDesk,
-)
+from tapwarden.model.ports import CaseStore, Clock, EventStore, EvidenceStore, Formatter
 
 log = logging.getLogger(__name__)
 

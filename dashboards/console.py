@@ -11,19 +11,10 @@ from tapwarden.dashboards.accounts import Passwords, Rng
 from tapwarden.dashboards.sessions import SessionTable
 from tapwarden.dashboards.settings import DashboardSettings
 from tapwarden.dashboards.throttle import LoginThrottle
+from tapwarden.model.desks import AppealDesk, Desk, IncidentDesk, ReplyDesk
 from tapwarden.model.office import Office
 from tapwarden.model.order import OrderDesk, QueryDesk
-from tapwarden.model.ports import (
-    AppealDesk,
-    CaseStore,
-    Clock,
-    Desk,
-    EventStore,
-    EvidenceStore,
-    Formatter,
-    IncidentDesk,
-    ReplyDesk,
-)
+from tapwarden.model.ports import CaseStore, Clock, EventStore, EvidenceStore, Formatter
 
 Health = Callable[[], Mapping[str, Any]]
 """Part name -> {"state": "ok" | "degraded" | "down" | "off", "detail": text, and counters}."""

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from tapwarden.agent.report.workdays import Calendar
 from tapwarden.model.appeal import OPEN_APPEALS, Appeal, AppealState
 from tapwarden.model.decision import LIVE_STATES, Action, ActionState
+from tapwarden.model.desks import Desk
 from tapwarden.model.errors import RefusedError
-from tapwarden.model.ports import AppealStore, CaseStore, Clock, Desk
+from tapwarden.model.ports import AppealStore, CaseStore, Clock
 
 MOST = {"who": 200, "contact": 300, "about": 500, "grounds": 5000, "reasons": 5000}
 """Characters taken of each field."""

@@ -5,8 +5,9 @@ from dataclasses import replace
 from tapwarden.mitigation.notify import Notify
 from tapwarden.mitigation.notify.letter import plain
 from tapwarden.mitigation.notify.messages import Message, MessageState
+from tapwarden.model.desks import ReplyAsked
 from tapwarden.model.incident import TimelineEntry
-from tapwarden.model.ports import CaseStore, Clock, ReplyAsked
+from tapwarden.model.ports import CaseStore, Clock
 
 ANSWERS = ("done", "examining", "not ours", "refused")
 MOST_TEXT = 2000

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from tapwarden.dashboards.access import ConsoleDep, DeniedError, Right, VisitorDep, csrf_checked, needs
 from tapwarden.dashboards.render import done, page
 from tapwarden.model.appeal import Appeal
-from tapwarden.model.ports import AppealDesk
+from tapwarden.model.desks import AppealDesk
 
 router = APIRouter(prefix="/appeals", dependencies=[Depends(needs(Right.READ))])
 

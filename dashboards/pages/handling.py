@@ -12,8 +12,8 @@ from tapwarden.dashboards.access import ConsoleDep, DeniedError, Right, VisitorD
 from tapwarden.dashboards.console import Console
 from tapwarden.dashboards.pages.reports import submitted
 from tapwarden.dashboards.render import done
+from tapwarden.model.desks import IncidentDesk
 from tapwarden.model.incident import FACTS, SET_ONCE, SUBTYPES, Incident, IncidentState, Ownership, ThreatClass
-from tapwarden.model.ports import IncidentDesk
 
 router = APIRouter(
     prefix="/incidents/{incident_id}",
