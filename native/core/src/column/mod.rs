@@ -1,6 +1,6 @@
 //! Stored events: blocks of some thousand records of one kind of traffic, their searched values in columns.
 //!
-//! [`record`] reads what is searched out of EVE records; [`part`] puts them in order and packs them into blocks of
+//! [`record`] and [`records`] read what is searched out of EVE records; [`part`] puts them in order and packs them into blocks of
 //! [`Column`]s; [`filter`] says which rows of a block match, [`summary`] counts them, [`hunt`] looks for indicators,
 //! [`tally`] merges the counts of many blocks, [`source`] gives the records back octet for octet. Where blocks are
 //! kept, and in what order they are asked, is the caller's business: octets come in, octets go out.
@@ -15,6 +15,7 @@ pub mod hunt;
 pub mod key;
 pub mod part;
 pub mod record;
+pub mod records;
 pub mod source;
 pub mod summary;
 pub mod tally;

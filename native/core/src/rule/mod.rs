@@ -13,6 +13,7 @@ pub mod chain;
 pub mod context;
 pub mod dataset_store;
 pub mod detect;
+pub mod entropy;
 pub mod event_names;
 pub mod fast_pattern;
 pub mod finish;

@@ -4,6 +4,7 @@ mod properties;
 
 use super::*;
 use crate::rule::chain::*;
+use crate::rule::entropy::Entropy;
 use crate::rule::signature::NumberTest;
 
 struct NoDatasets;

@@ -4,7 +4,8 @@ use super::buffers::Where;
 use super::number::number_test;
 use super::{Argument, Keyword, Outcome, Quotes};
 use crate::rule::builder::{Builder, Fault, List};
-use crate::rule::chain::{ByteCompare, Condition, Content, Entropy, IsDataAt, Operand};
+use crate::rule::chain::{ByteCompare, Condition, Content, IsDataAt, Operand};
+use crate::rule::entropy::Entropy;
 use crate::rule::lexer::pattern;
 use crate::rule::signature::{NumberTest, PacketCondition, View};
 
