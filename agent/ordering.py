@@ -1,6 +1,5 @@
 """Orders and queries of coordinating centres, from the configuration."""
 
-import hashlib
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,10 +21,11 @@ from tapwarden.agent.queries.desk import Queries, QueryRules
 from tapwarden.agent.queries.templates import Sources
 from tapwarden.agent.reception.callers import Callers
 from tapwarden.agent.reception.server import Reception, ReceptionSettings, reception_app
+from tapwarden.agent.report.pseudonym import Pseudonyms
+from tapwarden.agent.reporting import pseudonym_key
 from tapwarden.agent.secret import read_token
 from tapwarden.agent.sighting import MISP, Sightings
 from tapwarden.agent.store.cases import SqlCaseStore, SqlOrderStore
-from tapwarden.agent.store.evidence import SigningKey
 from tapwarden.mitigation.approval import ApprovalRules
 from tapwarden.model.decision import Measure
 from tapwarden.model.errors import ChannelError, ConfigError
@@ -81,11 +81,11 @@ def queries_of(config: Config, layout: Layout, means: Means) -> Queries | None:
     settings = config.queries
     if not settings.enabled:
         return None
-    key = SigningKey.at(layout.state("queries.key"))
+    key = pseudonym_key(layout)
 
     def pseudonym(asker: str, host: str) -> str:
-        """The same host has another name for everybody who asks; without the key no name leads to a host."""
-        return hashlib.sha256(key.sign(f"query pseudonym\0{asker}\0{host}".encode())).hexdigest()[:16]
+        """As in reports to the asker: two people can look behind it (``report reveal``)."""
+        return Pseudonyms(key, asker, f"{means.clock.now():%Y}").of(host)
 
     store = SqlOrderStore(means.cases)
     sources = Sources(

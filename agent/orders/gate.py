@@ -16,6 +16,7 @@ from tapwarden.agent.orders.document import OrderContent
 from tapwarden.agent.orders.openc2 import Wish, wish_of
 from tapwarden.agent.orders.refusal import BAD_REQUEST, FORBIDDEN, NOT_IMPLEMENTED, UNAUTHORIZED, Refusal
 from tapwarden.agent.orders.signature import PublicKeys, is_signed
+from tapwarden.mitigation.target import parse_endpoint
 from tapwarden.model.decision import Measure, Target, TargetType
 from tapwarden.model.order import CATEGORIES, Order, OrderKind
 
@@ -180,10 +181,8 @@ def _within(
         return any(target.value == name or target.value.endswith(f".{name}") for name in names)
     if target.type is TargetType.URL:
         return False
-    text = target.value
-    if target.type is TargetType.ENDPOINT:
-        text = text.rpartition(":")[0].strip("[]")
-    inner = ipaddress.ip_network(text)
+    is_endpoint = target.type is TargetType.ENDPOINT
+    inner = ipaddress.ip_network(parse_endpoint(target.value).address if is_endpoint else target.value)
     return any(
         inner.version == outer.version
         and int(outer.network_address) <= int(inner.network_address)
