@@ -12,12 +12,13 @@ alert toy any any -> any any (toy.word; content:"again"; flowvar:who,"mallory"; 
 alert tcp any any -> any any (content:"TOY"; pcre:"/id=(?P<pkt_id>[0-9]+)/"; sid:4;)
 alert tcp any any -> any any (content:"TOY"; pktvar:id,"42"; sid:5;)
 alert tcp any any -> any any (content:"TOY"; pktvar:id,"43"; sid:6;)
-alert toy any any -> any any (flow:to_client; toy.answer; absent; sid:7;)
+alert http any any -> any any (http.referer; absent; sid:7;)
 alert toy any any -> any any (flow:to_server; toy.word; absent; sid:8;)
 alert toy any any -> any any (toy.word; entropy:value > 3; sid:9;)
 alert toy any any -> any any (toy.word; entropy:value < 1; sid:10;)
 alert tcp any any -> any any (flow.pkts_toserver:4; flags:PA; sid:11;)
 alert tcp any any -> any any (flow.bytes:toclient,>100000; sid:12;)
+alert http any any -> any any (http.referer; absent:or_else; content:!"bad"; sid:13;)
 "#;
 
 /// What a client's words raise: sid and the variables shown with it.
@@ -87,6 +88,20 @@ fn entropy_and_counters_of_the_flow_are_compared() {
     let alerts = sids(&raised(&[b"TOY aaaaaaaa\n", b"TOY aaaaaaaa\n"]));
     assert!(alerts.contains(&10) && !alerts.contains(&9), "{alerts:?}");
     assert!(alerts.contains(&11), "{alerts:?}");
+}
+
+#[test]
+fn a_buffer_that_is_not_there_is_absent_and_one_that_is_may_be_asked_instead() {
+    for (referer, expected) in [
+        ("", &[7, 13][..]),
+        ("Referer: http://good.test/\r\n", &[13]),
+        ("Referer: http://bad.test/\r\n", &[]),
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: a.test\r\n{referer}\r\n");
+        let alerts = sids(&raised(&[request.as_bytes()]));
+        let about: Vec<u64> = alerts.into_iter().filter(|sid| [7, 13].contains(sid)).collect();
+        assert_eq!(about, expected, "{referer:?}");
+    }
 }
 
 #[test]
