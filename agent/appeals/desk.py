@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from tapwarden.agent.report.workdays import Calendar
 from tapwarden.model.appeal import OPEN_APPEALS, Appeal, AppealState
-from tapwarden.model.decision import LIVE_STATES, Action, ActionState
+from tapwarden.model.decision import LIVE_STATES, Action, ActionState, Target, TargetType
 from tapwarden.model.desks import Desk
 from tapwarden.model.errors import RefusedError
 from tapwarden.model.ports import AppealStore, CaseStore, Clock
@@ -102,9 +102,10 @@ class Appeals:
 
     def concerned(self, appeal: Appeal) -> Sequence[Action]:
         """See the port: actions whose target is named in what the complaint is about."""
-        words = set(re.split(r"[\s,;|]+", appeal.about.lower().replace("[.]", ".")))
-        live = self._cases.actions(states=_WANTED, limit=100_000)
-        return [action for action in live if action.target.value.lower() in words]
+        words = re.split(r"[\s,;|]+", appeal.about.replace("[.]", "."))
+        values = dict.fromkeys(form for word in words if word for form in (word, word.lower()))
+        named = [Target(kind, value) for value in values for kind in TargetType]
+        return self._cases.actions_on(named, states=_WANTED)
 
     def lift(self, id_or_number: str, action_ids: Sequence[str], *, by: str, reason: str) -> Appeal:
         """See the port."""
